@@ -38,7 +38,7 @@ class Sample:
 
     @property
     def boxes(self) -> Tensor:
-        """(T, 4) float32, x1 y1 x2 y2 in pixels as torchvision's masks_to_boxes gives them; zeros where absent."""
+        """(T, 4) float32, x1 y1 x2 y2 in pixels (torchvision masks_to_boxes); zeros where absent."""
         boxes = torch.zeros(len(self.masks), 4)
         present = self.present
         if present.any():

@@ -1,0 +1,96 @@
+"""A batch for training: clips padded to one size, with every expression's ground truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import box_convert
+
+from sgmg.data.sample import Sample
+
+PADDED_MULTIPLE = 32
+"""Training clips are padded at the bottom and right to a multiple of this many pixels."""
+
+
+@dataclass
+class Targets:
+    """Ground truth of E expressions, one object each.
+
+    Attributes:
+        masks: (E, T, H, W) bool, at the padded size of the frames; False on padding and where absent.
+        boxes: (E, T, 4) float, centre x, centre y, width, height as shares of the *unpadded* frame; zeros
+            where absent.
+        present: (E, T) bool, whether the object is in the frame.
+    """
+
+    masks: Tensor
+    boxes: Tensor
+    present: Tensor
+
+
+@dataclass
+class Batch:
+    """B clips of T frames, with E expressions in all; `counts[b]` of them, in order, belong to clip b.
+
+    Attributes:
+        frames: (B, T, 3, H, W) uint8 RGB, zeros on padding.
+        padding_mask: (B, H, W) bool, True on padding; None where nothing is padded.
+        targets: ground truth of the E expressions.
+        counts: expressions of each clip; sums to E.
+        expressions: the E sentences.
+        names: the E samples' ids, for messages.
+    """
+
+    frames: Tensor
+    padding_mask: Tensor | None
+    targets: Targets
+    counts: list[int]
+    expressions: list[str]
+    names: list[str] = field(default_factory=list)
+
+
+def normalised_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes (..., 4) from pixels x1, y1, x2, y2 to centre x, centre y, width, height in [0, 1]."""
+    scale = boxes.new_tensor([width, height, width, height])
+    return box_convert(boxes, "xyxy", "cxcywh") / scale
+
+
+def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
+    """Put clips together.
+
+    Args:
+        clips: each a list of samples that share their frames: one clip and its expressions. All clips have
+            the same number of frames, sizes may differ.
+
+    Returns:
+        The batch, padded with zeros at the bottom and right to one size, a multiple of 32.
+    """
+    sizes = [tuple(samples[0].frames.shape[-2:]) for samples in clips]
+    height, width = (
+        -(-max(size[axis] for size in sizes) // PADDED_MULTIPLE) * PADDED_MULTIPLE for axis in (0, 1)
+    )
+
+    def padded(image: Tensor) -> Tensor:
+        h, w = image.shape[-2:]
+        return functional.pad(image, (0, width - w, 0, height - h))
+
+    padding_mask = None
+    if any(size != (height, width) for size in sizes):
+        padding_mask = torch.ones(len(clips), height, width, dtype=torch.bool)
+        for mask, (h, w) in zip(padding_mask, sizes, strict=True):
+            mask[:h, :w] = False
+    samples = [sample for clip in clips for sample in clip]
+    return Batch(
+        frames=torch.stack([padded(clip[0].frames) for clip in clips]),
+        padding_mask=padding_mask,
+        targets=Targets(
+            masks=torch.stack([padded(sample.masks) for sample in samples]),
+            boxes=torch.stack([normalised_boxes(s.boxes, *s.masks.shape[-2:]) for s in samples]),
+            present=torch.stack([sample.present for sample in samples]),
+        ),
+        counts=[len(clip) for clip in clips],
+        expressions=[sample.expression for sample in samples],
+        names=[f"{s.video}/{s.expression_id} ({s.expression!r})" for s in samples],
+    )

@@ -32,8 +32,10 @@ def region_similarity(prediction: ArrayLike, annotation: ArrayLike) -> NDArray[n
         ValueError: the shapes differ, are not (T, H, W), or the masks are neither bool nor integer.
     """
     predicted, annotated = _as_pair(prediction, annotation)
-    intersection = np.count_nonzero(predicted & annotated, axis=(1, 2))
-    union = np.count_nonzero(predicted | annotated, axis=(1, 2))
+    pairs = list(zip(predicted, annotated, strict=True))
+    # Frame by frame: count_nonzero is many times slower when it is given axes.
+    intersection = np.array([np.count_nonzero(p & a) for p, a in pairs], dtype=np.float64)
+    union = np.array([np.count_nonzero(p | a) for p, a in pairs], dtype=np.float64)
     return np.where(union == 0, 1.0, intersection / np.maximum(union, 1))
 
 
@@ -119,7 +121,8 @@ def _dilate(mask: BoolArray, radius: int) -> BoolArray:
 
     The disc is a stack of horizontal runs that widen towards its middle: row by row the run is grown, and
     or-ed into the rows it belongs to. That takes some 4 * radius passes over the mask, not as many as
-    the disc has pixels. The mask lies flat with a margin between rows, so that every pass is one contiguous stretch.
+    the disc has pixels. The mask lies flat with a margin between rows, so that every pass is one
+    contiguous stretch.
     """
     height, width = mask.shape
     stride = width + radius

@@ -45,7 +45,7 @@ def two_squares(length: int = 3, height: int = 40, width: int = 60) -> np.ndarra
 
 
 def write_dataset(root: Path, split: str = "valid") -> dict[str, Any]:
-    """Two videos: "pair" with two objects and an expression of a third that is not there; "single" with one."""
+    """Two videos: "pair" with two objects and a sentence about a third that is absent; "single" with one."""
     frames = ["00000", "00005", "00010"]
     videos = {
         "pair": {

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from sgmg.data.images import image_size, read_frames, read_labels
 from sgmg.data.sample import Sample
 from sgmg.errors import InputError
 
@@ -140,7 +139,7 @@ class RefYouTubeVOS:
     def frames(self, video: Video, indices: Sequence[int] | None = None) -> Tensor:
         """Frames of a video, (T, 3, H, W) uint8 RGB; all of them, or those at ``indices``."""
         chosen = range(len(video.frames)) if indices is None else indices
-        images = _read_all([self._frame_path(video, video.frames[index]) for index in chosen], _as_rgb)
+        images = read_frames([self._frame_path(video, video.frames[index]) for index in chosen])
         return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
     def annotations(self, video: Video, indices: Sequence[int] | None = None) -> Tensor:
@@ -152,7 +151,7 @@ class RefYouTubeVOS:
             )
         chosen = range(len(video.frames)) if indices is None else indices
         paths = [self.annotations_folder / video.name / f"{video.frames[index]}.png" for index in chosen]
-        labels = _read_all(paths, _as_object_ids)
+        labels = read_labels(paths)
         height, width = self.size(video)
         if labels.shape[1:] != (height, width):
             raise InputError(
@@ -169,9 +168,7 @@ class RefYouTubeVOS:
 
     def size(self, video: Video) -> tuple[int, int]:
         """Height and width of the video, read from the header of its first frame."""
-        path = self._frame_path(video, video.frames[0])
-        with _open(path) as image:
-            return image.height, image.width
+        return image_size(self._frame_path(video, video.frames[0]))
 
     def _frame_path(self, video: Video, frame: str) -> Path:
         folder = self.frames_folder / video.name
@@ -265,47 +262,3 @@ def _require_component(name: Any, what: str, where: Path | str) -> None:
     )
     if not plain:
         raise InputError(f"{where}: {name!r} cannot be the name of {what}, since it is no plain file name.")
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing.") from None
-    except Exception as error:  # a broken header can make Pillow raise almost anything
-        raise InputError(f"{path} is not a readable image: {error}.") from error
-
-
-def _as_rgb(image: Image.Image, path: Path) -> np.ndarray:
-    return np.asarray(image.convert("RGB"))
-
-
-def _as_object_ids(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "I;16L"):
-        raise InputError(
-            f"{path} holds {image.mode} colours, not object ids: save it as a palette or grey PNG."
-        )
-    return np.asarray(image).astype(np.int32)
-
-
-def _read_all(paths: Sequence[Path], convert: Callable[[Image.Image, Path], np.ndarray]) -> np.ndarray:
-    """Read images, which must have one size, into one array, frames first."""
-    if not paths:
-        raise ValueError("at least one frame must be asked for")
-    images: list[np.ndarray] = []
-    for path in paths:
-        with _open(path) as opened:
-            try:
-                image = convert(opened, path)
-            except InputError:
-                raise
-            except Exception as error:  # as in _open: a truncated or damaged file
-                raise InputError(f"{path} is damaged: {error}.") from error
-        if images and image.shape != images[0].shape:
-            (height, width), (first_height, first_width) = image.shape[:2], images[0].shape[:2]
-            raise InputError(
-                f"{path} is {width}x{height}, but {paths[0].name} is {first_width}x{first_height}: "
-                "all frames of a video must have one size."
-            )
-        images.append(image)
-    return np.stack(images)

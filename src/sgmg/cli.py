@@ -1,11 +1,14 @@
 """The commands: parse, call, print. No logic, and no heavy import before a command needs it."""
 
+import signal
 import sys
-from typing import Annotated
+import warnings
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
-from sgmg.errors import InputError
+from sgmg.errors import InputError, InputWarning
 
 app = typer.Typer(
     name="sgmg",
@@ -16,13 +19,46 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("sgmg"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass  # with a callback, a single command keeps its name; --help shows the app's own text
+
+
 def main() -> None:
-    """Run the command line; what a user can mend is one sentence and exit code 2."""
+    """Run the command line; what a user can mend is one sentence on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written outputs are removed
+    show_any = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, InputWarning):
+            typer.echo(f"Warning: {message}", err=True)
+        else:
+            show_any(message, category, *place)
+
+    warnings.showwarning = show
     try:
         app()
-    except (InputError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, _errors_that_users_mend()):
+            raise
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
+
+
+def _errors_that_users_mend() -> tuple[type[Exception], ...]:
+    """Also the model's own, whose module is heavy and hence looked at only where it is loaded already."""
+    model = sys.modules.get("sgmg.model")
+    return (InputError, OSError, *((model.ModelError,) if model else ()))
 
 
 if __name__ == "__main__":

@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints the message and exits with code 2.
     """
+
+
+class InputWarning(UserWarning):
+    """Something the user gave was usable only in part; the message says what was lost or kept."""

@@ -1,0 +1,561 @@
+"""Frames from files, folders, images and arrays, one at a time, and frames to H.264 files.
+
+What every source gives is the same: upright RGB frames, 8 bits a channel, each with its time. So
+
+- rotation and mirroring stored beside the picture (a phone's display matrix, EXIF) are applied;
+- transparency is composited over black, as players show it;
+- more than 8 bits a channel are converted to 8;
+- a truncated file gives the frames that decode, and says how many were lost (`InputWarning`);
+- timestamps are kept, so that a variable frame rate stays what it was.
+
+Nothing here holds a whole video: a `Video` decodes while it is iterated, and can be iterated again.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import av
+import numpy as np
+from av.error import EOFError as EndOfFile
+from av.error import FFmpegError
+from natsort import natsorted, ns
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sgmg.errors import InputError, InputWarning
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_FPS = Fraction(24)
+"""Frame rate of sources that state none: folders of images, single images, arrays."""
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
+    | {".jp2", ".avif"}
+)
+
+_FINEST_TIME_BASE = Fraction(1, 1_000_000)
+
+VideoSource: TypeAlias = "str | Path | np.ndarray | Tensor | Sequence[np.ndarray | Image.Image] | Video"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: its picture, when it is shown, and what to call it."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    time: Fraction  # seconds since the first frame
+    duration: Fraction  # seconds for which it is shown
+    name: str  # file stem in a folder of images, otherwise the index with five digits
+
+
+@dataclass(frozen=True)
+class Colour:
+    """How a file's YUV values mean colours (FFmpeg's numbers; 2 is "unspecified")."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Colour:
+        """The tags of a decoded frame; of RGB files none, since they hold no YUV values."""
+        if frame.format.is_rgb or frame.format.has_palette:
+            return cls()
+        return cls(int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
+
+
+class Video(ABC):
+    """Frames of one source, decoded when iterated; every iteration starts at the first frame.
+
+    Attributes:
+        source: what to call it: a path as given, or "array".
+        path: the file or folder, None for arrays.
+        size: (height, width) in pixels, upright.
+        fps: average frames per second.
+        frame_count: number of frames where the source states it (then an expectation, not a promise).
+        time_base: unit in which all the frames' times are whole numbers, where the source has one.
+        has_sound: whether `path` also holds sound.
+        sound_start: time of the first frame on the clock of the file's sound, in seconds.
+        pixel_aspect: width of a pixel over its height.
+        colour: how the source's YUV values mean colours.
+        problems: sentences about what could not be read, known after a full iteration.
+    """
+
+    source: str
+    path: Path | None = None
+    size: tuple[int, int]
+    fps: Fraction
+    frame_count: int | None = None
+    time_base: Fraction
+    has_sound: bool = False
+    sound_start: Fraction = Fraction(0)
+    pixel_aspect: Fraction = Fraction(1)
+
+    def __init__(self) -> None:
+        self.colour = Colour()
+        self.problems: list[str] = []
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the first frame on."""
+
+    def _report(self, problem: str) -> None:
+        """Warn about a problem, once however often the video is read."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+            warnings.warn(problem, InputWarning, stacklevel=3)
+
+
+def open_video(source: VideoSource, fps: Fraction | float | None = None) -> Video:
+    """Open anything that holds frames.
+
+    Args:
+        source: a video file, a folder of images (natural order), an image, an array or tensor of shape
+            (T, H, W, 3) or (T, 3, H, W), uint8 or floating point in [0, 1], a list of (H, W, 3) images,
+            or a `Video`, which is returned as it is.
+        fps: frames per second of sources that state none (images and arrays; default 24).
+
+    Raises:
+        InputError: the source is missing, holds no picture, or cannot be decoded at all.
+    """
+    if isinstance(source, Video):
+        return source
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+        try:
+            if path.is_dir():
+                return ImageFiles(_images_in(path), source=str(source), path=path, fps=fps)
+            if not path.exists():
+                raise InputError(f"There is no file or folder '{source}'; check the path.")
+            if path.is_file() and path.stat().st_size == 0:
+                raise InputError(f"'{source}' is empty (0 bytes); give a video that holds frames.")
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                return ImageFiles([path], source=str(source), path=path, fps=fps)
+            if fps is not None:
+                raise InputError(f"'{source}' states its own frame rate; leave `fps` out.")
+            return VideoFile(path, source=str(source))
+        except PermissionError as error:
+            raise InputError(f"'{source}' may not be read; check its permissions.") from error
+    return ArrayVideo(source, fps=fps)
+
+
+def read_video(source: VideoSource) -> np.ndarray:
+    """Decode everything at once: (T, H, W, 3) uint8 RGB. For short videos; iterate over long ones."""
+    return np.stack([frame.image for frame in open_video(source)])
+
+
+def _as_rate(fps: Fraction | float | None) -> Fraction:
+    rate = DEFAULT_FPS if fps is None else Fraction(fps).limit_denominator(1_001_000)
+    if not 0 < rate <= 1000:
+        raise InputError(f"A frame rate of {fps} is not possible; give a number above 0 and up to 1000.")
+    return rate
+
+
+# --- files that FFmpeg reads ---------------------------------------------------------------------------
+
+
+class VideoFile(Video):
+    """A video file of any container and codec that FFmpeg reads."""
+
+    def __init__(self, path: Path, source: str | None = None) -> None:
+        super().__init__()
+        # An absolute path is never taken for a protocol ("a:b.mp4") by FFmpeg.
+        self.path = path.resolve()
+        self.source = source or str(path)
+        with self._open() as container:
+            stream = self._picture_stream(container)
+            fps = stream.average_rate or stream.guessed_rate or stream.base_rate
+            self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
+            self.frame_count = stream.frames or self._estimated_count(container, stream)
+            time_base = stream.time_base or 1 / self.fps
+            self.time_base = time_base if time_base >= _FINEST_TIME_BASE else Fraction(1, 90_000)
+            self.has_sound = bool(container.streams.audio)
+            first = next(self._decode(container, stream, _Losses()), None)
+            if first is None:
+                raise InputError(
+                    f"No frame of '{self.source}' can be decoded; the file may be damaged or cut off early."
+                )
+            self.size = _upright(first).shape[:2]
+            self.sound_start = _timestamp(first) or Fraction(0)
+            self.pixel_aspect, self.colour = _pixel_aspect(stream, first), Colour.of(first)
+
+    def __iter__(self) -> Iterator[Frame]:
+        losses = _Losses()
+        count = 0
+        with self._open() as container:
+            stream = self._picture_stream(container)
+            frames = self._decode(container, stream, losses)
+            start: Fraction | None = None
+            time = -1 / self.fps
+            for decoded in frames:
+                stamp = _timestamp(decoded)
+                start = stamp if start is None else start
+                previous, time = time, time + 1 / self.fps
+                if stamp is not None and start is not None:
+                    time = stamp - start
+                if time <= previous:  # stamps that repeat or run backwards
+                    time = previous + self.time_base
+                image = _upright(decoded)
+                if image.shape[:2] != self.size:
+                    image = np.asarray(
+                        Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR)
+                    )
+                duration = (decoded.duration or 0) * (decoded.time_base or 0) or 1 / self.fps
+                yield Frame(image, time, Fraction(duration), f"{count:05d}")
+                count += 1
+            self._report_losses(container, stream, losses, count)
+
+    def _open(self) -> av.container.InputContainer:
+        assert self.path is not None
+        try:
+            return av.open(str(self.path), metadata_errors="replace")
+        except (FFmpegError, ValueError) as error:
+            if isinstance(error, PermissionError):
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"'{self.source}' cannot be read as a video ({reason}); "
+                "it may be another kind of file, or cut off before its index."
+            ) from error
+
+    def _picture_stream(self, container: av.container.InputContainer) -> av.VideoStream:
+        """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & av.stream.Disposition.attached_pic
+        ]
+        if not streams or container.format.name == "tty":
+            raise InputError(f"'{self.source}' has no video stream; give a file that has a picture.")
+        streams[0].thread_type = "AUTO"
+        return streams[0]
+
+    def _estimated_count(self, container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+        if stream.duration and stream.time_base:
+            return max(1, round(stream.duration * stream.time_base * self.fps))
+        return (
+            max(1, round(Fraction(container.duration, av.time_base) * self.fps))
+            if container.duration
+            else None
+        )
+
+    def _decode(
+        self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses
+    ) -> Iterator[av.VideoFrame]:
+        """Frames in order of presentation; what cannot be decoded is counted and passed over."""
+        decoder = _alpha_decoder(stream) or stream.codec_context
+        packets = container.demux()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (FFmpegError, ValueError):  # the container itself breaks off here
+                losses.broke_off = True
+                packet = None
+            if packet is not None:
+                losses.saw(packet)
+                if packet.stream.index != stream.index:
+                    continue
+                if packet.is_corrupt and packet.size:  # cut off in its middle
+                    losses.damaged += 1
+                    continue
+            flush = packet is None or not packet.size
+            try:
+                yield from decoder.decode(None if flush else packet)
+            except EndOfFile:
+                return
+            except (FFmpegError, ValueError):
+                losses.damaged += 1
+            if flush:
+                return
+
+    def _report_losses(
+        self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses, count: int
+    ) -> None:
+        missing = losses.missing(container, stream, self.fps)
+        expected = max(self.frame_count or 0, count + missing)
+        if missing or losses.broke_off:
+            lost = max(missing, 1)
+            self._report(
+                f"'{self.source}' is cut off: {count} frames were decoded and about {lost} of "
+                f"{max(expected, count + lost)} are lost."
+            )
+        elif losses.damaged:
+            self._report(
+                f"'{self.source}' is damaged: {count} frames were decoded, about {losses.damaged} are lost."
+            )
+
+
+class _Losses:
+    """What a pass over a file met, to tell afterwards whether the file was whole."""
+
+    def __init__(self) -> None:
+        self.damaged = 0  # packets that could not be decoded
+        self.broke_off = False  # reading failed before the end
+        self._furthest = Fraction(0)
+
+    def saw(self, packet: av.Packet) -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None and packet.time_base:
+            self._furthest = max(self._furthest, (stamp + (packet.duration or 0)) * packet.time_base)
+
+    def missing(self, container: av.container.InputContainer, stream: av.VideoStream, fps: Fraction) -> int:
+        """Frames that the container announces and that its file does not hold."""
+        if stream.frames and "mp4" in container.format.name:
+            # Exact: the index says where every frame's bytes should be.
+            end = container.size
+            return sum(entry.pos + entry.size > end for entry in stream.index_entries)
+        if not container.duration:
+            return 0
+        announced = Fraction(container.duration + (container.start_time or 0), av.time_base)
+        gap = announced - self._furthest
+        return round(gap * fps) if gap > max(2 / fps, Fraction(1, 10)) else 0
+
+
+def _timestamp(frame: av.VideoFrame) -> Fraction | None:
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * frame.time_base
+
+
+def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
+    """FFmpeg's own VP8 and VP9 decoders drop the transparency of WebM files; libvpx keeps it."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
+        return None
+    with suppress(FFmpegError, ValueError):  # a build of FFmpeg without libvpx: opaque is better than nothing
+        return cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+    return None
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """RGB pixels as they are meant to be seen, (H, W, 3) uint8."""
+    if any(component.is_alpha for component in frame.format.components) or frame.format.has_palette:
+        image = _over_black(frame.to_ndarray(format="rgba"))
+    else:
+        image = frame.to_ndarray(format="rgb24")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        image = _apply_display_matrix(image, np.frombuffer(bytes(matrix)[:36], np.int32).reshape(3, 3))
+    return image
+
+
+def _apply_display_matrix(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Turn and mirror by quarter turns: (x, y) is shown at (a x + c y, b x + d y) for [[a, b], [c, d]]."""
+    (a, b), (c, d) = matrix[:2, :2].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image = image.swapaxes(0, 1)
+        a, d = c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _over_black(rgba: np.ndarray) -> np.ndarray:
+    """Composite (H, W, 4) uint8 over black."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
+
+
+def _pixel_aspect(stream: av.VideoStream, frame: av.VideoFrame) -> Fraction:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return 1 / aspect if aspect and abs(frame.rotation) == 90 else aspect or Fraction(1)
+
+
+# --- images ---------------------------------------------------------------------------------------------
+
+
+class ImageFiles(Video):
+    """Images as frames, in the order given; an animated image gives all of its frames."""
+
+    def __init__(
+        self, files: Sequence[Path], source: str, path: Path, fps: Fraction | float | None = None
+    ) -> None:
+        super().__init__()
+        self.source, self.path, self._files = source, path.resolve(), list(files)
+        self.fps = _as_rate(fps)
+        self.time_base = 1 / self.fps
+        names = [file.stem for file in files]
+        # a.jpg beside a.png: only the full names tell them apart.
+        self._names = names if len(set(names)) == len(names) else [file.name for file in files]
+        self._animated = len(files) == 1 and _image_frames(files[0]) > 1
+        if self._animated:
+            self.frame_count = _image_frames(files[0])
+            self.time_base = Fraction(1, 1000)
+            with Image.open(files[0]) as image:
+                total = sum((_shown_for(image, index) for index in range(self.frame_count)), Fraction(0))
+            self.fps = Fraction(self.frame_count) / total
+        else:
+            self.frame_count = len(files)
+            _check_one_size(files, source)
+        self.size = next(iter(self)).image.shape[:2]
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield from self._iterate_animation() if self._animated else self._iterate_files()
+
+    def _iterate_files(self) -> Iterator[Frame]:
+        damaged: list[str] = []
+        size: tuple[int, int] | None = None
+        for index, (file, name) in enumerate(zip(self._files, self._names, strict=True)):
+            try:
+                with Image.open(file) as image:
+                    pixels = _image_pixels(image)
+            except (OSError, ValueError, SyntaxError) as error:
+                if isinstance(error, FileNotFoundError):
+                    raise
+                damaged.append(file.name)
+                continue
+            size = size or pixels.shape[:2]
+            if pixels.shape[:2] != size:  # only EXIF can make this differ from _check_one_size
+                raise InputError(f"'{file.name}' is turned otherwise than the first image; turn it first.")
+            yield Frame(pixels, index / self.fps, 1 / self.fps, name)
+        if len(damaged) == len(self._files):
+            raise InputError(f"No image in '{self.source}' can be decoded; the files may be damaged.")
+        if damaged:
+            listed = ", ".join(damaged[:5]) + (", …" if len(damaged) > 5 else "")
+            self._report(
+                f"{len(damaged)} of {len(self._files)} images in '{self.source}' cannot be decoded "
+                f"and are left out: {listed}."
+            )
+
+    def _iterate_animation(self) -> Iterator[Frame]:
+        time = Fraction(0)
+        with Image.open(self._files[0]) as image:
+            for index in range(self.frame_count or 0):
+                duration = _shown_for(image, index)
+                yield Frame(_image_pixels(image), time, duration, f"{index:05d}")
+                time += duration
+
+
+def _images_in(folder: Path) -> list[Path]:
+    files = [
+        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
+    ]
+    if not files:
+        raise InputError(f"The folder '{folder}' holds no images; give a folder of JPEG or PNG frames.")
+    return natsorted(files, key=lambda file: file.name, alg=ns.IGNORECASE)
+
+
+def _check_one_size(files: Sequence[Path], source: str) -> None:
+    """Read the headers, so that a folder of mixed sizes is refused before any work is done on it."""
+    seen: tuple[int, int] | None = None
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                width, height = image.size
+        except (OSError, ValueError, SyntaxError):
+            continue  # reported when it is its turn
+        seen = seen or (width, height)
+        if sorted(seen) != sorted((width, height)):
+            raise InputError(
+                f"'{file.name}' is {width}x{height} where the first image of '{source}' is "
+                f"{seen[0]}x{seen[1]}; give images of one size."
+            )
+
+
+def _image_frames(file: Path) -> int:
+    try:
+        with Image.open(file) as image:
+            return getattr(image, "n_frames", 1)
+    except UnidentifiedImageError as error:
+        raise InputError(f"'{file}' cannot be read as an image; it may be damaged.") from error
+
+
+def _shown_for(image: Image.Image, index: int) -> Fraction:
+    """Seconds for which a frame of an animation is shown; browsers take 0 and 10 ms for 100 ms."""
+    image.seek(index)
+    image.load()
+    milliseconds = round(float(image.info.get("duration", 0) or 0))
+    return Fraction(milliseconds if milliseconds > 10 else 100, 1000)
+
+
+def _image_pixels(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, upright, over black, whatever the file's mode."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":  # 16 bits or floating point, one channel
+        values = np.asarray(upright, np.float64)
+        if upright.mode != "F":
+            values = values / 65535
+        elif values.max() > 1:
+            values = values / values.max()
+        grey = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if upright.has_transparency_data:
+        return _over_black(np.asarray(upright.convert("RGBA")))
+    return np.array(upright.convert("RGB"))
+
+
+# --- arrays ---------------------------------------------------------------------------------------------
+
+
+class ArrayVideo(Video):
+    """Frames that are in memory already."""
+
+    def __init__(self, array: Any, fps: Fraction | float | None = None) -> None:
+        super().__init__()
+        self.source = "array"
+        self._frames = _as_frames(array)
+        self.frame_count = len(self._frames)
+        self.size = self._frames.shape[1:3]
+        self.fps = _as_rate(fps)
+        self.time_base = 1 / self.fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, image in enumerate(self._frames):
+            yield Frame(_as_bytes(image), index / self.fps, 1 / self.fps, f"{index:05d}")
+
+
+def _as_frames(array: Any) -> np.ndarray:
+    """View (or copy) as (T, H, W, 3), still uint8 or floating point."""
+    if isinstance(array, (list, tuple)):
+        if not array:
+            raise InputError("The list of frames is empty; give at least one frame.")
+        images = [np.array(item.convert("RGB")) if isinstance(item, Image.Image) else item for item in array]
+        arrays = [_as_numpy(image) for image in images]
+        if len({image.shape for image in arrays}) > 1:
+            raise InputError("The frames of the list differ in size; give frames of one size.")
+        frames = np.stack(arrays)
+    else:
+        frames = _as_numpy(array)
+    if frames.ndim != 4 or (frames.shape[-1] != 3 and frames.shape[1] != 3):
+        raise InputError(
+            f"An array of shape {tuple(frames.shape)} is not a video; give (T, H, W, 3) or (T, 3, H, W)."
+        )
+    if frames.shape[-1] != 3:
+        frames = frames.transpose(0, 2, 3, 1)
+    if 0 in frames.shape:
+        raise InputError(f"A video of {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} is empty.")
+    if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
+        raise InputError(
+            f"Frames of type {frames.dtype} are not understood; give uint8, or floats in [0, 1]."
+        )
+    return frames
+
+
+def _as_numpy(array: Any) -> np.ndarray:
+    torch = sys.modules.get("torch")  # a tensor cannot come from a program that has not imported torch
+    if torch is not None and isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        return (array.float() if array.is_floating_point() else array).numpy()
+    if isinstance(array, np.ndarray):
+        return array
+    raise InputError(
+        f"A {type(array).__name__} is not a video; give a path, an array, a tensor or a list of images."
+    )
+
+
+def _as_bytes(image: np.ndarray) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    if not (image.min() >= 0 and image.max() <= 1):  # also catches NaN
+        raise InputError("Frames in floating point must lie in [0, 1]; divide by 255 first.")
+    return np.rint(image * 255.0).astype(np.uint8)

@@ -162,9 +162,20 @@ class RefYouTubeVOS:
 
     def masks(self, video: Video, expression: Expression, indices: Sequence[int] | None = None) -> Tensor:
         """Masks of the expression's object, (T, H, W) bool; all False where it is not in a frame."""
+        object_id = self.object_id(video, expression)
+        return self.annotations(video, indices) == object_id
+
+    def object_id(self, video: Video, expression: Expression) -> int:
+        """The value of the object's pixels in the annotations, which must be known.
+
+        Raises:
+            InputError: the list does not say it.
+        """
         if expression.object_id is None:
-            raise InputError(f'{self.list_file}: {video.name}, expression "{expression.id}" has no "obj_id".')
-        return self.annotations(video, indices) == expression.object_id
+            raise InputError(
+                f'{self.list_file}: {video.name!r}, expression "{expression.id}" has no "obj_id".'
+            )
+        return expression.object_id
 
     def size(self, video: Video) -> tuple[int, int]:
         """Height and width of the video, read from the header of its first frame."""

@@ -1,0 +1,323 @@
+"""Scenes: where sprites are, how they and the camera move, and what the frames then look like."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from sgmg.data.synthetic.sprites import Sprite, SpriteSource
+
+SOLID = 128  # An object's mask holds the pixels whose alpha is at least this.
+
+STILL, TURNING, GROWING, SHRINKING = "still", "turning", "growing", "shrinking"
+BOUNCING, SWINGING, ENTERING, LEAVING = "bouncing", "swinging", "entering", "leaving"
+DIRECTIONS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+
+
+@dataclass
+class Motion:
+    """How a thing moves in the world, frame by frame.
+
+    Attributes:
+        name: "still", a direction, "turning", "growing", "shrinking", "bouncing", "swinging", "entering" or
+            "leaving".
+        dx, dy: (T,) offsets from its place, pixels.
+        scale: (T,) factor on its size.
+        angle: (T,) degrees, counter-clockwise.
+    """
+
+    name: str
+    dx: np.ndarray
+    dy: np.ndarray
+    scale: np.ndarray
+    angle: np.ndarray
+
+    @property
+    def speed(self) -> float:
+        """Mean speed of its place, pixels a frame."""
+        if len(self.dx) < 2:
+            return 0.0
+        return float(np.hypot(np.diff(self.dx), np.diff(self.dy)).mean())
+
+    @property
+    def turn_rate(self) -> float:
+        """Degrees a frame, of steady turning only."""
+        return abs(float(self.angle[-1] - self.angle[0])) / max(len(self.angle) - 1, 1)
+
+
+def make_motion(
+    rng: np.random.Generator, name: str, speed: float, length: int, height: float, turn: float = 0.0
+) -> Motion:
+    """A motion by name.
+
+    Args:
+        speed: pixels a frame.
+        height: the thing's height in pixels: how far it may bounce.
+        turn: degrees a frame, for things that roll while they move.
+    """
+    t = np.arange(length, dtype=np.float64) - (length - 1) / 2
+    zero, one = np.zeros(length), np.ones(length)
+    dx, dy, scale, angle = zero.copy(), zero.copy(), one.copy(), turn * (t - t[0])
+    if name in DIRECTIONS:
+        x, y = DIRECTIONS[name]
+        slant = float(rng.uniform(-0.25, 0.25))
+        dx, dy = t * speed * (x + slant * abs(y)), t * speed * (y + slant * abs(x))
+    elif name in (ENTERING, LEAVING):
+        dx = t * speed * (1 if rng.random() < 0.5 else -1)
+    elif name == TURNING:
+        rate = float(rng.uniform(3.5, 11)) * (1 if rng.random() < 0.5 else -1)
+        angle = rate * (t - t[0])
+    elif name in (GROWING, SHRINKING):
+        ratio = float(rng.uniform(1.35, 1.9))
+        scale = ratio ** (t / max(length - 1, 1))
+        scale = scale if name == GROWING else 1 / scale
+    elif name == BOUNCING:
+        period = max(5.0, length / float(rng.uniform(1.0, 2.5)))
+        reach = min(height * float(rng.uniform(0.25, 0.6)), speed * period / 2)
+        phase = float(rng.uniform(0, 1))
+        dy = -reach * np.abs(np.sin(np.pi * (t / period + phase)))
+        dx = t * float(rng.uniform(-0.5, 0.5))
+    elif name == SWINGING:
+        period = max(5.0, length * float(rng.uniform(0.6, 1.0)))
+        dx = speed * period / 4 * np.sin(2 * np.pi * (t / period + float(rng.uniform(0, 1))))
+    return Motion(name, dx, dy, scale, angle)
+
+
+@dataclass
+class Camera:
+    """The camera's path: the point it looks at, (T,) x and y offsets in pixels, and its (T,) zoom."""
+
+    x: np.ndarray
+    y: np.ndarray
+    zoom: np.ndarray
+
+    @property
+    def drift(self) -> float:
+        """Mean speed of the picture, pixels a frame."""
+        return float(np.hypot(np.diff(self.x), np.diff(self.y)).mean()) if len(self.x) > 1 else 0.0
+
+
+def make_camera(rng: np.random.Generator, style: str, length: int, unit: float) -> Camera:
+    """A camera that is "still", "pan"s, "shake"s or "zoom"s.
+
+    Args:
+        unit: pixels that count as one at a frame 512 pixels wide.
+    """
+    t = np.arange(length, dtype=np.float64) - (length - 1) / 2
+    x, y, zoom = np.zeros(length), np.zeros(length), np.ones(length)
+    if style == "pan":
+        angle = float(rng.choice([0, np.pi])) + float(rng.uniform(-0.3, 0.3))
+        speed = float(rng.uniform(0.3, 2.0)) * unit
+        x, y = t * speed * np.cos(angle), t * speed * np.sin(angle)
+    elif style == "shake":
+        walk = np.cumsum(rng.normal(0, 0.8, (2, length)), axis=1) * unit
+        x, y = (walk - walk.mean(1, keepdims=True)).clip(-8 * unit, 8 * unit)
+    elif style == "zoom":
+        ratio = float(rng.uniform(1.08, 1.3)) ** (1 if rng.random() < 0.5 else -1)
+        zoom = ratio ** (np.arange(length) / max(length - 1, 1))
+        zoom = zoom / zoom.min()
+    return Camera(x, y, zoom)
+
+
+@dataclass
+class SceneObject:
+    """A thing in a scene: what it is, where it is in every frame, and what of it is seen.
+
+    Attributes:
+        id: its number in the label map, from 1.
+        x, y: (T,) centre of its whole box on the screen, pixels (also where it is hidden or outside).
+        width, height: (T,) size of its whole box, pixels.
+        seen: (T,) pixels of it that are visible.
+        whole: (T,) pixels it would show were nothing in front of it and no border cut it.
+        rank: the painter's order: a higher one is nearer.
+        holder: id of the object it is held by or ridden by, or None.
+        hidden_by: for every other id, (T,) pixels of this object that the other hides.
+    """
+
+    id: int
+    sprite: Sprite
+    motion: Motion
+    place: tuple[float, float]
+    tall: float
+    rank: float
+    flip: bool = False
+    holder: int | None = None
+    grounded: bool = False
+    x: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    y: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    width: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    height: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    whole: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    hidden_by: dict[int, np.ndarray] = field(default_factory=dict)
+    visible_x: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    visible_y: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def share(self) -> np.ndarray:
+        """(T,) visible share of the whole object."""
+        return self.seen / np.maximum(self.whole, 1)
+
+
+@dataclass
+class Scene:
+    """A planned scene, not yet drawn.
+
+    Attributes:
+        size: (height, width) of the frames.
+        objects: in the order of their ids.
+        canvas: the background, larger than a frame by what the camera needs.
+        contents: families of things that the background may hold without a label.
+        grain: standard deviation of the sensor noise, grey levels.
+    """
+
+    size: tuple[int, int]
+    length: int
+    objects: list[SceneObject]
+    camera: Camera
+    canvas: Image.Image
+    contents: frozenset[str]
+    grain: float = 0.0
+    shadows: bool = False
+
+
+class _Rendering:
+    """One sprite at all the sizes and angles it is needed in, drawn once each."""
+
+    def __init__(self, image: Image.Image, tall: float, pivot_bottom: bool) -> None:
+        # Premultiplied, so that what lies under transparent pixels never bleeds into the edges.
+        self._image = image.convert("RGBa")
+        self._tall = tall
+        self._pivot_bottom = pivot_bottom
+        self._drawn: dict[tuple[int, int], tuple[Image.Image, Image.Image, np.ndarray, int]] = {}
+
+    def at(self, scale: float, angle: float) -> tuple[Image.Image, Image.Image, np.ndarray, int]:
+        """RGB picture, alpha, mask (h, w) bool and its area, at a scale and an angle in degrees."""
+        key = (round(self._tall * scale), round(angle))
+        if key not in self._drawn:
+            height = max(4, key[0])
+            width = max(4, round(self._image.width * height / self._image.height))
+            image = self._image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+            if key[1] % 360:
+                image = image.rotate(key[1], Image.Resampling.BILINEAR, expand=True)
+            straight = image.convert("RGBA")
+            alpha = straight.getchannel("A")
+            mask = np.asarray(alpha) >= SOLID
+            self._drawn[key] = (straight.convert("RGB"), alpha, mask, int(mask.sum()))
+        return self._drawn[key]
+
+
+def render(
+    scene: Scene, images: dict[int, Image.Image], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a scene and fill in where its objects are and what of them is seen.
+
+    Args:
+        scene: its objects' ``x``, ``y``, ``width``, ``height``, ``seen``, ``whole`` and ``hidden_by`` are
+            written here.
+        images: the picture of every object (RGBA), by id.
+
+    Returns:
+        Frames (T, H, W, 3) uint8 RGB and label maps (T, H, W) uint8, 0 where no object is.
+    """
+    height, width = scene.size
+    length, camera = scene.length, scene.camera
+    frames = np.empty((length, height, width, 3), np.uint8)
+    labels = np.zeros((length, height, width), np.uint8)
+    order = sorted(scene.objects, key=lambda thing: thing.rank)
+    drawings = {thing.id: _Rendering(images[thing.id], thing.tall, thing.grounded) for thing in order}
+    for thing in order:
+        thing.x, thing.y, thing.width, thing.height, thing.seen, thing.whole = np.zeros((6, length))
+        thing.visible_x, thing.visible_y = np.full((2, length), np.nan)
+        thing.hidden_by = {other.id: np.zeros(length) for other in order if other is not thing}
+    grain = rng.normal(0, scene.grain, (height + 16, width + 16, 1)).astype(np.int16) if scene.grain else None
+    for t in range(length):
+        frame = _background(scene, t)
+        for thing in order:
+            _draw(scene, thing, t, drawings[thing.id], frame, labels[t])
+        _count(order, labels[t], t)
+        pixels = np.asarray(frame)
+        if grain is not None:
+            i, j = rng.integers(0, 17, 2)
+            noisy = pixels + grain[i : i + height, j : j + width]
+            pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+        frames[t] = pixels
+    return frames, labels
+
+
+def canvas_size(size: tuple[int, int], camera: Camera) -> tuple[int, int]:
+    """(height, width) of a background that the camera never looks beyond."""
+    height, width = size
+    return (
+        height + 2 * int(np.ceil(np.abs(camera.y).max() + 1)),
+        width + 2 * int(np.ceil(np.abs(camera.x).max() + 1)),
+    )
+
+
+def _background(scene: Scene, t: int) -> Image.Image:
+    height, width = scene.size
+    camera, canvas = scene.camera, scene.canvas
+    centre_x, centre_y = canvas.width / 2 + camera.x[t], canvas.height / 2 + camera.y[t]
+    zoom = camera.zoom[t]
+    if zoom == 1.0:
+        left, top = round(centre_x - width / 2), round(centre_y - height / 2)
+        return canvas.crop((left, top, left + width, top + height))
+    w, h = width / zoom, height / zoom
+    box = (centre_x - w / 2, centre_y - h / 2, centre_x + w / 2, centre_y + h / 2)
+    return canvas.resize((width, height), Image.Resampling.BILINEAR, box=box)
+
+
+def _draw(
+    scene: Scene, thing: SceneObject, t: int, drawing: _Rendering, frame: Image.Image, labels: np.ndarray
+) -> None:
+    height, width = scene.size
+    camera, motion = scene.camera, thing.motion
+    zoom = camera.zoom[t]
+    scale = float(motion.scale[t] * zoom)
+    picture, alpha, mask, area = drawing.at(scale, float(motion.angle[t]))
+    world_x, world_y = thing.place[0] + motion.dx[t], thing.place[1] + motion.dy[t]
+    if thing.grounded:  # What stands on the ground grows and shrinks from its foot.
+        world_y -= thing.tall * (motion.scale[t] - 1) / 2
+    x = (world_x - width / 2 - camera.x[t]) * zoom + width / 2
+    y = (world_y - height / 2 - camera.y[t]) * zoom + height / 2
+    thing.x[t], thing.y[t] = x, y
+    thing.width[t], thing.height[t] = picture.size
+    thing.whole[t] = area
+    left, top = round(x - picture.width / 2), round(y - picture.height / 2)
+    if scene.shadows and thing.grounded:
+        _shadow(frame, left, top, picture.width, picture.height)
+    frame.paste(picture, (left, top), alpha)
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + picture.width, width), min(top + picture.height, height)
+    if x0 >= x1 or y0 >= y1:
+        return
+    region = labels[y0:y1, x0:x1]
+    solid = mask[y0 - top : y1 - top, x0 - left : x1 - left]
+    covered = np.bincount(region[solid], minlength=256)
+    for other in scene.objects:
+        if covered[other.id] and other is not thing:
+            other.hidden_by[thing.id][t] += covered[other.id]
+    region[solid] = thing.id
+
+
+_SHADOW = Image.new("L", (96, 24), 0)
+_SHADOW.paste(110, (14, 7, 82, 17))
+_SHADOW = _SHADOW.filter(ImageFilter.GaussianBlur(5))
+
+
+def _shadow(frame: Image.Image, left: int, top: int, width: int, height: int) -> None:
+    """A soft dark patch on the ground under a thing."""
+    deep = max(4, round(min(0.22 * width, 0.12 * height)))
+    patch = _SHADOW.resize((max(8, round(width * 1.25)), deep * 2), Image.Resampling.BILINEAR)
+    frame.paste((0, 0, 0), (left - round(width * 0.125), top + height - round(deep * 1.15)), patch)
+
+
+def _count(order: list[SceneObject], labels: np.ndarray, t: int) -> None:
+    area = np.bincount(labels.reshape(-1), minlength=256)
+    for thing in order:
+        thing.seen[t] = area[thing.id]
+        if area[thing.id]:
+            # The middle of what is seen, on a coarse grid: enough to say who is further left.
+            ys, xs = np.nonzero(labels[::4, ::4] == thing.id)
+            if len(xs):
+                thing.visible_x[t], thing.visible_y[t] = 4 * xs.mean() + 2, 4 * ys.mean() + 2

@@ -1,0 +1,446 @@
+"""Words for things: kinds with their names, families of kinds that look alike, colours, garments.
+
+A *kind* is the everyday word for a class of things ("dog"); a *family* holds kinds that a viewer may
+take for each other ("dog", "wolf", "fox"), so that no sentence has to decide between them.
+"""
+
+from dataclasses import dataclass
+
+COLORS = (
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray", "cyan",
+)  # fmt: skip
+
+# Pairs that people name differently from each other: where one is asked for, the other decides nothing.
+_NEAR_COLORS = {
+    frozenset(pair)
+    for pair in (
+        ("red", "orange"), ("red", "pink"), ("red", "brown"), ("pink", "purple"), ("orange", "yellow"),
+        ("orange", "brown"), ("blue", "purple"), ("blue", "cyan"), ("green", "cyan"), ("gray", "white"),
+        ("gray", "black"), ("brown", "black"), ("beige", "white"), ("beige", "brown"), ("beige", "yellow"),
+        ("beige", "gray"), ("beige", "pink"), ("beige", "orange"), ("brown", "yellow"), ("yellow", "green"),
+        ("purple", "red"), ("gray", "blue"), ("gray", "brown"), ("gray", "green"), ("blue", "black"),
+    )
+}  # fmt: skip
+
+COLOR_SYNONYMS = {"gray": ("gray", "grey"), "purple": ("purple", "violet"), "cyan": ("cyan", "turquoise")}
+
+
+def near_colors(one: str, other: str) -> bool:
+    """Whether two colour names are the same or may be used for the same thing."""
+    return one == other or frozenset((one, other)) in _NEAR_COLORS
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a class of things.
+
+    Attributes:
+        name: the everyday word.
+        family: kinds of one family may be taken for each other.
+        size: "person", "large", "medium" or "small": how much of the frame it usually fills.
+        moves: "walk", "drive", "fly", "swim", "roll" or "carry": which motions and verbs suit it.
+        tintable: its colour may be changed without making another thing of it.
+        words: further words that are true of every member.
+    """
+
+    name: str
+    family: str
+    size: str = "medium"
+    moves: str = "carry"
+    tintable: bool = False
+    words: tuple[str, ...] = ()
+
+
+# name | family | size | moves | t where it may be tinted | further words
+_TABLE = """
+person | person | person | walk | |
+dog | canine | medium | walk | | animal
+wolf | canine | medium | walk | | animal
+fox | canine | medium | walk | | animal
+hyena | canine | medium | walk | | animal
+cat | feline | medium | walk | | animal
+cougar | feline | medium | walk | | animal
+leopard | feline | medium | walk | | animal
+tiger | feline | medium | walk | | animal
+bird | bird | small | walk | | animal
+duck | bird | small | walk | | bird, animal
+goose | bird | small | walk | | bird, animal
+swan | bird | small | swim | | bird, animal
+penguin | bird | medium | walk | | bird, animal
+rooster | bird | small | walk | | bird, chicken, animal
+chicken | bird | small | walk | | bird, animal
+owl | bird | small | fly | | bird, animal
+parrot | bird | small | fly | | bird, animal
+flamingo | bird | medium | walk | | bird, animal
+ostrich | bird | medium | walk | | bird, animal
+emu | bird | medium | walk | | bird, animal
+pigeon | bird | small | walk | | bird, animal
+ibis | bird | medium | walk | | bird, animal
+eagle | bird | small | fly | | bird, animal
+fish | fish | small | swim | | animal
+shark | fish | medium | swim | | fish, animal
+dolphin | fish | medium | swim | | animal
+seahorse | seahorse | small | swim | | animal
+seal | seal | medium | walk | | animal
+frog | reptile | small | walk | | animal
+salamander | reptile | small | walk | | animal
+lizard | reptile | small | walk | | animal, reptile
+crocodile | reptile | medium | walk | | animal, reptile
+turtle | turtle | small | walk | | animal
+snake | snake | small | walk | | animal
+dinosaur | dinosaur | medium | walk | |
+trilobite | fossil | small | carry | | fossil
+shell | shell | small | carry | |
+snail | shell | small | walk | | animal
+elephant | elephant | large | walk | | animal
+rhinoceros | elephant | large | walk | | rhino, animal
+hippopotamus | elephant | large | walk | | hippo, animal
+kangaroo | kangaroo | medium | walk | | animal
+koala | bear | medium | walk | | animal
+bear | bear | medium | walk | | animal
+panda | bear | medium | walk | | animal
+red panda | bear | medium | walk | | animal
+monkey | monkey | medium | walk | | animal
+rabbit | rodent | small | walk | | animal
+squirrel | rodent | small | walk | | animal
+beaver | rodent | small | walk | | animal
+marmot | rodent | small | walk | | animal
+hedgehog | rodent | small | walk | | animal
+platypus | rodent | small | walk | | animal
+otter | rodent | small | walk | | animal
+skunk | rodent | small | walk | | animal
+badger | rodent | small | walk | | animal
+ferret | rodent | small | walk | | animal
+mongoose | rodent | small | walk | | animal
+meerkat | rodent | small | walk | | animal
+horse | hoofed | large | walk | | animal
+zebra | hoofed | large | walk | | animal
+cow | hoofed | large | walk | | animal
+buffalo | hoofed | large | walk | | animal
+pig | hoofed | medium | walk | | animal
+sheep | hoofed | medium | walk | | animal
+goat | hoofed | medium | walk | | animal
+antelope | hoofed | medium | walk | | animal
+llama | hoofed | medium | walk | | animal
+okapi | hoofed | medium | walk | | animal
+beetle | insect | small | walk | | insect, bug
+ant | insect | small | walk | | insect, bug
+insect | insect | small | walk | | bug
+tick | insect | small | walk | | bug
+scorpion | crustacean | small | walk | | animal
+butterfly | butterfly | small | fly | | insect
+crab | crustacean | small | walk | | animal
+lobster | crustacean | small | walk | | animal
+crayfish | crustacean | small | walk | | animal
+octopus | octopus | small | swim | | animal
+starfish | star | small | carry | |
+car | road | large | drive | t | vehicle
+bus | road | large | drive | | vehicle
+truck | road | large | drive | | vehicle
+van | road | large | drive | | vehicle
+ambulance | road | large | drive | | vehicle
+fire truck | road | large | drive | | truck, vehicle
+tractor | road | large | drive | | vehicle
+forklift | road | large | drive | | vehicle
+golf cart | road | large | drive | | vehicle
+tank | road | large | drive | | vehicle
+motorbike | bike | large | drive | | motorcycle, vehicle
+train | train | large | drive | | vehicle
+tram | train | large | drive | | vehicle
+airplane | aircraft | medium | fly | | plane
+helicopter | aircraft | medium | fly | |
+airship | balloon | medium | fly | |
+balloon | balloon | medium | fly | |
+rocket | rocket | medium | fly | |
+boat | boat | medium | swim | |
+ship | boat | medium | swim | | boat
+wheelchair | seat | medium | drive | |
+chair | seat | medium | carry | t |
+bench | seat | medium | carry | |
+sofa | seat | large | carry | |
+table | table | large | carry | |
+bed | bed | large | carry | |
+ball | ball | small | roll | t |
+cup | vessel | small | carry | t |
+bowl | vessel | small | carry | |
+jug | vessel | small | carry | | pitcher
+teapot | vessel | small | carry | |
+bucket | vessel | small | carry | t |
+bottle | bottle | small | carry | |
+barrel | barrel | medium | carry | |
+pan | pan | small | carry | |
+laptop | screen | small | carry | | computer
+computer | screen | medium | carry | |
+monitor | screen | small | carry | | screen
+phone | handheld | small | carry | |
+camera | handheld | small | carry | |
+remote control | handheld | small | carry | | remote
+binoculars | handheld | small | carry | |
+watch | clock | small | carry | |
+clock | clock | small | carry | |
+metronome | clock | small | carry | |
+compass | clock | small | carry | |
+lamp | lamp | small | carry | |
+chandelier | lamp | small | carry | |
+candlestick | lamp | small | carry | |
+fan | fan | small | carry | |
+umbrella | umbrella | medium | carry | t |
+bag | bag | small | carry | |
+basket | bag | small | carry | |
+box | box | small | carry | |
+crate | box | small | carry | | box
+guitar | strings | small | carry | |
+mandolin | strings | small | carry | |
+cello | strings | medium | carry | |
+saxophone | brass | small | carry | |
+trumpet | brass | small | carry | |
+horn | brass | small | carry | |
+gramophone | brass | small | carry | |
+piano | piano | large | carry | |
+accordion | accordion | small | carry | |
+drum | drum | small | carry | |
+gun | gun | small | carry | |
+cannon | gun | medium | carry | |
+scissors | tool | small | carry | |
+wrench | tool | small | carry | |
+hammer | tool | small | carry | |
+spoon | tool | small | carry | |
+stapler | stapler | small | carry | t |
+anchor | anchor | small | carry | |
+pizza | food | small | carry | |
+bread | food | small | carry | |
+cake | food | small | carry | |
+strawberry | fruit | small | carry | | fruit
+banana | fruit | small | carry | | fruit
+pineapple | fruit | small | carry | | fruit
+orange | fruit | small | carry | | fruit
+pomegranate | fruit | small | carry | | fruit
+pepper | fruit | small | carry | | vegetable
+broccoli | vegetable | small | carry | | vegetable
+cabbage | vegetable | small | carry | | vegetable
+pumpkin | vegetable | small | carry | | vegetable
+mushroom | mushroom | small | carry | |
+flower | flower | small | carry | |
+tree | plant | medium | carry | |
+bonsai | plant | medium | carry | | potted tree
+statue | figure | medium | carry | |
+teddy bear | figure | small | carry | | teddy, toy
+piggy bank | figure | small | carry | |
+shoe | footwear | small | carry | |
+boot | footwear | small | carry | |
+skate | footwear | small | carry | |
+hat | headwear | small | carry | |
+helmet | headwear | small | carry | |
+mask | headwear | small | carry | |
+shirt | clothing | small | carry | | t-shirt
+vest | clothing | small | carry | |
+sunglasses | glasses | small | carry | | glasses
+headphones | headphones | small | carry | |
+sign | sign | medium | carry | |
+stop sign | sign | medium | carry | | sign
+mailbox | post | medium | carry | |
+refrigerator | appliance | large | carry | | fridge
+microwave | appliance | small | carry | |
+toaster | appliance | small | carry | |
+stove | appliance | medium | carry | |
+toilet | appliance | medium | carry | |
+tent | building | medium | carry | |
+lighthouse | building | medium | carry | |
+castle | building | large | carry | |
+hair dryer | tool | small | carry | |
+wheelbarrow | cart | medium | carry | |
+shopping cart | cart | medium | carry | |
+"""
+
+
+def _read_table() -> dict[str, Kind]:
+    kinds = {}
+    for line in _TABLE.strip().splitlines():
+        name, family, size, moves, tint, words = (cell.strip() for cell in line.split("|"))
+        further = tuple(word.strip() for word in words.split(",") if word.strip())
+        kinds[name] = Kind(name, family, size, moves, tint == "t", further)
+    return kinds
+
+
+KINDS = _read_table()
+
+# ImageNet classes by index range (both ends included) and the everyday kind of their members.
+_IMAGENET_RANGES = (
+    (0, 1, "fish"), (2, 4, "shark"), (5, 6, "fish"), (7, 7, "rooster"), (8, 8, "chicken"), (9, 9, "ostrich"),
+    (10, 21, "bird"), (22, 22, "eagle"), (23, 23, "bird"), (24, 24, "owl"), (25, 29, "salamander"),
+    (30, 32, "frog"), (33, 37, "turtle"), (38, 48, "lizard"), (49, 50, "crocodile"), (51, 51, "dinosaur"),
+    (52, 68, "snake"), (69, 69, "trilobite"), (71, 71, "scorpion"), (78, 78, "tick"), (80, 86, "bird"),
+    (87, 90, "parrot"), (91, 96, "bird"), (97, 98, "duck"), (99, 99, "goose"), (100, 100, "swan"),
+    (101, 101, "elephant"), (103, 103, "platypus"), (104, 104, "kangaroo"), (105, 105, "koala"),
+    (113, 113, "snail"), (117, 117, "shell"), (118, 121, "crab"), (122, 123, "lobster"),
+    (124, 124, "crayfish"), (127, 129, "bird"), (130, 130, "flamingo"), (131, 144, "bird"),
+    (145, 145, "penguin"), (150, 150, "seal"), (151, 268, "dog"), (269, 272, "wolf"), (273, 275, "dog"),
+    (276, 276, "hyena"), (277, 280, "fox"), (281, 285, "cat"), (286, 286, "cougar"), (288, 290, "leopard"),
+    (292, 292, "tiger"), (294, 297, "bear"), (298, 298, "mongoose"), (299, 299, "meerkat"),
+    (300, 307, "beetle"), (310, 310, "ant"), (308, 320, "insect"), (321, 326, "butterfly"),
+    (327, 327, "starfish"), (330, 332, "rabbit"), (335, 335, "squirrel"), (336, 336, "marmot"),
+    (337, 337, "beaver"), (339, 339, "horse"), (340, 340, "zebra"), (341, 343, "pig"),
+    (344, 344, "hippopotamus"), (345, 345, "cow"), (346, 347, "buffalo"), (348, 349, "sheep"),
+    (350, 350, "goat"), (351, 353, "antelope"), (355, 355, "llama"), (359, 359, "ferret"),
+    (360, 360, "otter"), (361, 361, "skunk"), (362, 362, "badger"), (365, 384, "monkey"),
+    (385, 386, "elephant"), (387, 387, "red panda"), (388, 388, "panda"), (389, 397, "fish"),
+)  # fmt: skip
+
+# Everyday kinds of things that ImageNet names in a fancy way. What stands here is spoken of by its kind.
+_IMAGENET_THINGS = {
+    405: "airship", 407: "ambulance", 409: "clock", 412: "bucket", 413: "gun", 417: "balloon",
+    428: "wheelbarrow", 429: "ball", 436: "car", 437: "lighthouse", 447: "binoculars", 463: "bucket",
+    465: "vest", 466: "train", 472: "boat", 478: "box", 484: "boat", 486: "cello", 503: "cup", 504: "cup",
+    511: "car", 513: "trumpet", 514: "boot", 519: "crate", 520: "bed", 527: "computer", 528: "phone",
+    532: "table", 541: "drum", 544: "pan", 545: "fan", 555: "fire truck", 561: "forklift", 565: "train",
+    574: "ball", 575: "golf cart", 579: "piano", 581: "car", 589: "hair dryer", 609: "car", 610: "shirt",
+    618: "spoon", 619: "lamp", 625: "boat", 627: "car", 630: "shoe", 635: "compass", 636: "bag",
+    637: "mailbox", 651: "microwave", 654: "van", 656: "car", 662: "laptop", 664: "monitor", 672: "tent",
+    681: "laptop", 705: "train", 717: "truck", 719: "piggy bank", 720: "bottle", 724: "ship", 737: "bottle",
+    748: "bag", 751: "car", 760: "refrigerator", 761: "remote control", 779: "bus", 790: "basket",
+    803: "truck", 809: "bowl", 814: "boat", 817: "car", 820: "train", 827: "stove", 829: "tram",
+    836: "sunglasses", 846: "lamp", 847: "tank", 849: "teapot", 850: "teddy bear", 859: "toaster",
+    861: "toilet", 866: "tractor", 867: "truck", 874: "bus", 898: "bottle", 901: "jug", 909: "pan",
+    910: "spoon", 914: "boat", 926: "pan", 930: "bread", 936: "cabbage", 937: "broccoli", 940: "pumpkin",
+    941: "pumpkin", 945: "pepper", 947: "mushroom", 949: "strawberry", 950: "orange", 953: "pineapple",
+    954: "banana", 957: "pomegranate", 963: "pizza", 985: "flower", 992: "mushroom", 993: "mushroom",
+    996: "mushroom",
+}  # fmt: skip
+
+# Members of imagenet-sample-images whose photograph shows a person with the thing, several things, or
+# something that nobody would call by the name.
+IMAGENET_UNCLEAR = frozenset((
+    116, 126, 151, 163, 164, 168, 183, 202, 203, 204, 229, 257, 266, 318, 346, 353, 389, 395, 399, 400, 408,
+    411, 419, 430, 431, 432, 434, 450, 451, 452, 456, 464, 480, 490, 494, 496, 506, 507, 515, 518, 521, 524,
+    529, 531, 537, 543, 551, 553, 560, 563, 567, 570, 573, 584, 585, 587, 591, 592, 595, 596, 597, 601, 602,
+    612, 616, 622, 623, 638, 640, 644, 649, 661, 667, 670, 674, 678, 679, 680, 682, 684, 686, 690, 695, 697,
+    698, 700, 701, 704, 709, 710, 715, 723, 732, 744, 746, 755, 758, 766, 775, 776, 778, 787, 791, 795, 796,
+    801, 802, 808, 810, 811, 816, 819, 824, 841, 842, 848, 851, 852, 856, 868, 869, 875, 885, 887, 890, 896,
+    900, 903, 905, 911, 916, 925, 929, 939, 952, 956, 964, 969, 982, 988, 990, 995,
+))  # fmt: skip
+
+# Cutouts named otherwise than by an ImageNet class: the kind of a first name that is not itself a kind.
+_KIND_OF_NAME = {
+    "soccer ball": "ball", "dalmatian": "dog", "rhinoceros": "rhinoceros", "nautilus": "shell",
+    "grand piano": "piano", "sunflower": "flower", "buddha statue": "statue", "lotus": "flower",
+    "cell phone": "phone", "inline skate": "skate", "wild cat": "cat", "euphonium": "horn",
+    "ferry": "ship", "sailing boat": "boat", "revolver": "gun", "sailing ship": "ship",
+    "water lily": "flower", "electric guitar": "guitar", "ceiling fan": "fan",
+}  # fmt: skip
+
+# Words that nobody would say of what the picture shows.
+_UNUSED_WORDS = {
+    "football", "notebook computer", "notebook", "horn", "brontosaurus", "stegosaurus", "potted tree",
+    "big cat", "fossil", "wild cat", "bird cat", "lotus", "ferry",
+}  # fmt: skip
+
+
+def kind_of_imagenet(index: int) -> str | None:
+    """The everyday kind of an ImageNet-1k class, or None where there is none here."""
+    if index in _IMAGENET_THINGS:
+        return _IMAGENET_THINGS[index]
+    for first, last, kind in _IMAGENET_RANGES:
+        if first <= index <= last:
+            return kind
+    return None
+
+
+def kind_of_names(names: list[str]) -> str:
+    """The everyday kind of a thing with these names, the most telling first."""
+    for name in names:
+        if name in _KIND_OF_NAME:
+            return _KIND_OF_NAME[name]
+        if name in KINDS:
+            return name
+    return names[0]
+
+
+def kind(name: str) -> Kind:
+    """What is known of a kind; one that nobody described is a family of its own."""
+    return KINDS.get(name) or Kind(name, name)
+
+
+def speakable(name: str) -> bool:
+    """Whether a name is one that people say: no Latin, no long compounds."""
+    return name not in _UNUSED_WORDS and len(name.split()) <= 3 and len(name) <= 24
+
+
+# Words for a person that no label supports: they may stand for the only person in view.
+PERSON_WORDS = ("person", "human", "pedestrian")
+PERSON_GUESSES = ("man", "woman", "guy", "lady", "girl", "boy", "player", "model", "individual")
+
+# Garments that are taken for each other, or named one for the other.
+_GARMENT_GROUPS = (
+    {"coat", "jacket", "blazer", "cape", "cardigan", "sweater", "vest", "suit", "hoodie", "jumper", "romper",
+     "sweatshirt"},
+    {"shirt", "blouse", "t-shirt", "top", "sweatshirt", "sweater", "jumper", "bodysuit", "hoodie", "dress",
+     "vest", "romper", "cardigan"},
+    {"pants", "jeans", "leggings", "tights", "stockings", "shorts", "suit", "romper", "jumper"},
+    {"dress", "skirt", "romper", "coat", "suit"},
+    {"shoes", "boots", "sandals", "heels", "pumps", "loafers", "sneakers", "flats", "wedges", "socks"},
+    {"bag", "purse", "wallet", "accessories"},
+    {"scarf", "cape", "sweater"},
+    {"hat"},
+)  # fmt: skip
+GARMENT_WORDS = {
+    "coat": ("coat",), "jacket": ("jacket",), "blazer": ("blazer", "jacket"), "sweater": ("sweater",),
+    "cardigan": ("cardigan",), "vest": ("vest",), "suit": ("suit",), "hoodie": ("hoodie",),
+    "sweatshirt": ("sweatshirt",), "shirt": ("shirt",), "blouse": ("blouse", "shirt"),
+    "t-shirt": ("t-shirt", "shirt"), "top": ("top",), "pants": ("pants", "trousers"), "jeans": ("jeans",),
+    "shorts": ("shorts",), "leggings": ("leggings",), "stockings": ("stockings",), "dress": ("dress",),
+    "skirt": ("skirt",), "boots": ("boots",), "shoes": ("shoes",), "sandals": ("sandals",),
+    "bag": ("bag", "handbag"), "purse": ("purse", "handbag"), "scarf": ("scarf",), "hat": ("hat",),
+    "cape": ("cape",), "jumper": ("jumper",), "romper": ("romper",),
+}  # fmt: skip
+PLURAL_GARMENTS = frozenset((
+    "pants", "trousers", "jeans", "shorts", "leggings", "stockings", "boots", "shoes", "sandals",
+))  # fmt: skip
+CARRIED_GARMENTS = frozenset(("bag", "handbag", "purse"))
+
+
+def like_garments(tag: str) -> frozenset[str]:
+    """All garment tags that may be taken for ``tag``, itself included."""
+    alike = {tag}
+    for group in _GARMENT_GROUPS:
+        if tag in group:
+            alike |= group
+    return frozenset(alike)
+
+
+# What photographs hold that nobody labelled, by a word in the file's name. A sentence must not ask for a
+# thing of these families in front of such a photograph.
+_SCENE_CONTENTS = {
+    "street": ("road", "bike", "sign", "plant", "building", "person", "train"),
+    "photo": ("flower", "plant"),
+    "scene": ("building", "plant"),
+    "alp": (), "bakery": ("food",), "barbershop": ("seat", "appliance"), "bathtub": ("appliance",),
+    "bookcase": ("lamp",), "bookshop": ("sign",), "breakwater": ("boat",), "cinema": ("sign", "road"),
+    "chainlink": ("rodent", "monkey"), "china": ("vessel", "seat"), "confectionery": ("food", "bag", "figure"),
+    "coral": ("fish",), "desk": ("screen", "handheld", "seat", "vessel", "lamp", "bottle", "clock"),
+    "dining": ("seat", "table", "lamp", "vessel"), "dishwasher": ("vessel", "pan", "appliance"),
+    "flagpole": ("building",), "greenhouse": ("flower", "plant"), "hay": ("plant",),
+    "home": ("screen", "seat", "lamp", "table"), "lumbermill": ("road", "train"), "library": ("screen",),
+    "medicine": ("bottle", "lamp"), "mobile": ("building",), "obelisk": (), "parking": ("seat", "sign"),
+    "patio": ("seat", "table", "appliance"), "pedestal": ("figure",), "picket": ("bike",),
+    "planetarium": ("ball", "balloon"), "prison": ("person", "figure"), "refrigerator": ("appliance",),
+    "restaurant": ("seat", "table", "lamp", "vessel"), "shoe": ("footwear", "flower"),
+    "shower": ("feline", "canine"), "sliding": ("seat", "screen", "lamp"), "solar": ("road", "plant"),
+    "stove": ("appliance",), "sign": ("sign",), "studio": ("bed", "seat"), "tile": (), "tobacco": ("road",),
+    "totem": ("figure",), "toyshop": ("figure", "box", "bottle"), "traffic": ("lamp", "sign", "post"),
+    "turnstile": (), "wardrobe": ("appliance", "box"), "water": ("building", "balloon"),
+    "window": ("lamp", "seat", "table"), "yurt": ("clothing", "bed"), "dragonfly": ("insect", "butterfly"),
+    "ladybird": ("insect",), "wine": ("seat", "vessel", "bottle"), "picture": ("fruit", "tool", "bowl", "vessel"),
+    "friends": ("building", "feline", "canine"), "greentock": ("clock",), "free": ("lamp", "insect", "bird"),
+    "kleiber": ("bird",), "altar": ("lamp",), "barn": ("building",), "seashore": ("boat",), "lakeside": ("boat",),
+    "pier": ("boat",), "boathouse": ("boat",), "manhole": (), "quilt": ("clothing",), "cliff": (),
+    "church": ("lamp",), "vault": (), "monastery": ("building",), "storm": ("road",), "umang": (),
+}  # fmt: skip
+
+
+def unlabelled_families(stem: str) -> frozenset[str]:
+    """Families of things that a background photograph of this file name may hold without a label."""
+    families: set[str] = set()
+    for word in stem.lower().replace("-", "_").split("_"):
+        families.update(_SCENE_CONTENTS.get(word, ()))
+        families.add(kind(word).family)
+    return frozenset(families)

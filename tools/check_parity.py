@@ -81,10 +81,7 @@ def check_inference(fixture: Path, variant: str) -> dict[str, float]:
     visual = model.encode_video(frames, padding_mask)
     prediction = model.decode(visual, text)
     queries = prediction.logits.shape[2]
-    masks = [
-        model.optimise_masks(prediction, visual, torch.full((visual.clips,), query))
-        for query in range(queries)
-    ]
+    masks = [model.optimise_masks(prediction, visual, torch.full((visual.clips,), query)) for query in range(queries)]
     ours = {
         "words": text.words,
         "sentence": text.sentence,
@@ -135,8 +132,7 @@ def check_training(fixture: Path, variant: str) -> dict[str, float]:
     fill, case = recipe_of(fixture), json.loads(fixture.read_text())
     model = without_dropout(published_model(fill, variant))
     clips = [
-        torch.from_numpy(fill.frames(case["seed"] + i, (case["T"], 3, h, w)))
-        for i, (h, w) in enumerate(case["sizes"])
+        torch.from_numpy(fill.frames(case["seed"] + i, (case["T"], 3, h, w))) for i, (h, w) in enumerate(case["sizes"])
     ]
     frames, padding_mask = pad_batch(clips, 32)
     targets = training_targets(fill, case, *frames.shape[-2:])
@@ -167,31 +163,22 @@ def check_training(fixture: Path, variant: str) -> dict[str, float]:
         ours[f"gradient {key}"] = torch.tensor(float("inf")) if gradient is None else gradient.norm()
         recorded[f"gradient {key}"] = norm
     missing = recorded.keys() - ours.keys()
-    errors = {
-        name: relative_error(ours[name], np.asarray(recorded[name])) for name in ours if name in recorded
-    }
+    errors = {name: relative_error(ours[name], np.asarray(recorded[name])) for name in ours if name in recorded}
     return errors | dict.fromkeys(sorted(missing), float("inf"))
 
 
 def boxes_of(masks: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
     """Normalised boxes (B, T, 4) of masks (B, T, H, W) whose clips have these unpadded sizes."""
     return torch.stack(
-        [
-            normalised_boxes(Sample(masks[:0], clip, "").boxes, *size)
-            for clip, size in zip(masks, sizes, strict=True)
-        ]
+        [normalised_boxes(Sample(masks[:0], clip, "").boxes, *size) for clip, size in zip(masks, sizes, strict=True)]
     )
 
 
 def main() -> int:
     """Check one fixture; the exit code says whether it passed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixture", type=Path)
-    parser.add_argument(
-        "--variant", default="video_swin_t", help="video_swin_t, video_swin_s or video_swin_b"
-    )
+    parser.add_argument("--variant", default="video_swin_t", help="video_swin_t, video_swin_s or video_swin_b")
     arguments = parser.parse_args()
     variant = "video_swin_" + arguments.variant.removeprefix("video_swin_")
     check = check_training if arguments.fixture.suffix == ".json" else check_inference

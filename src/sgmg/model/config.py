@@ -1,0 +1,102 @@
+"""The network's whole configuration, one small dataclass."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+
+class ModelError(ValueError):
+    """A model, checkpoint or configuration cannot be used; the message says why, in one sentence."""
+
+
+#: RoBERTa-base, the text encoder of every published checkpoint, as `transformers` describes it.
+ROBERTA_BASE: dict[str, Any] = {
+    "model_type": "roberta",
+    "vocab_size": 50265,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "bos_token_id": 0,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+@dataclass
+class SgMgConfig:
+    """What an SgMg network is made of. The defaults are the published Video-Swin-T model.
+
+    Attributes:
+        visual_encoder: ``video_swin_t``, ``video_swin_s``, ``video_swin_b``, or the name of any timm model
+            with features at strides 4, 8, 16 and 32, applied to each frame.
+        text_encoder: configuration of a Hugging Face text encoder, as ``AutoConfig.for_model`` takes it.
+        sentence_pooling: where the sentence feature comes from: the text encoder's ``pooler`` output (as
+            published), or the ``mean`` of its word features.
+        hidden_size: channels of everything between encoders and heads (the paper's d).
+        queries: instance queries per frame (N).
+        strides: strides of the fused levels. Each up to 32 is a stage of the visual encoder; 64 comes from
+            a strided convolution of the last stage.
+        heads, points: of the deformable attention, points per head and level.
+        encoder_layers, decoder_layers, feedforward, dropout: of the deformable transformer.
+        spectral_sigma: width, in frequency cells, of the Gaussian that attenuates high frequencies.
+        optimiser_width: hidden channels of the multi-granularity segmentation optimiser.
+        class_evidence: feed what the visual encoder's own ImageNet classifier sees in every cell, in the
+            words of the text encoder, to the fusion (timm encoders with a classifier only).
+        motion: feed displacements between neighbouring frames to the fusion.
+        temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
+        short_side, long_side: size in pixels that frames are resized to for inference.
+        min_score: score below which a frame's mask is left empty, if nothing else is asked for.
+    """
+
+    visual_encoder: str = "video_swin_t"
+    text_encoder: dict[str, Any] = field(default_factory=lambda: dict(ROBERTA_BASE))
+    sentence_pooling: Literal["pooler", "mean"] = "pooler"
+    hidden_size: int = 256
+    queries: int = 5
+    strides: tuple[int, ...] = (8, 16, 32, 64)
+    heads: int = 8
+    points: int = 4
+    encoder_layers: int = 4
+    decoder_layers: int = 4
+    feedforward: int = 2048
+    dropout: float = 0.1
+    spectral_sigma: float = 7.0
+    optimiser_width: int = 16
+    class_evidence: bool = False
+    motion: bool = False
+    temporal_layers: int = 0
+    short_side: int = 360
+    long_side: int = 640
+    min_score: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.strides = tuple(self.strides)
+        if self.strides not in ((8, 16, 32, 64), (16, 32, 64)):
+            raise ModelError(f"strides must be 8, 16, 32, 64 or 16, 32, 64, not {self.strides}")
+        if self.hidden_size % 32 or self.hidden_size % self.heads:
+            raise ModelError(
+                f"hidden_size must be a multiple of 32 and of heads ({self.heads}), not {self.hidden_size}"
+            )
+        if self.sentence_pooling not in ("pooler", "mean"):
+            raise ModelError(f"sentence_pooling must be 'pooler' or 'mean', not {self.sentence_pooling!r}")
+        if "model_type" not in self.text_encoder:
+            raise ModelError("text_encoder needs a model_type, such as 'roberta' or 'bert'")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SgMgConfig":
+        """From plain values.
+
+        Raises:
+            ModelError: a key is not a field of the configuration, or a value is not allowed.
+        """
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ModelError(f"unknown keys in the model configuration: {', '.join(unknown)}")
+        return cls(**values)

@@ -1,0 +1,265 @@
+"""The deformable transformer (Zhu et al., Deformable DETR, ICLR 2021), in plain PyTorch."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgmg.model.config import SgMgConfig
+
+Shapes = list[tuple[int, int]]
+
+
+def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+    """Weighted bilinear samples of feature maps at free locations.
+
+    Args:
+        value: (n, S, heads, c), the levels' cells one after another, S = Σ h·w.
+        shapes: (h, w) of each level.
+        locations: (n, Q, heads, levels, points, 2), x and y in [0, 1].
+        weights: (n, Q, heads, levels, points).
+
+    Returns:
+        (n, Q, heads · c).
+    """
+    n, _, heads, channels = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    grids = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # (levels, n·heads, Q, points, 2)
+    samples = []
+    for level, (h, w), grid in zip(value.split([h * w for h, w in shapes], dim=1), shapes, grids.unbind(), strict=True):
+        maps = level.permute(0, 2, 3, 1).reshape(n * heads, channels, h, w)
+        samples.append(F.grid_sample(maps, grid.to(maps.dtype), padding_mode="zeros", align_corners=False))
+    weights = weights.transpose(1, 2).reshape(n * heads, 1, queries, len(shapes) * points)
+    output = (torch.cat(samples, dim=-1) * weights).sum(-1)  # (n·heads, c, Q)
+    return output.reshape(n, heads * channels, queries).transpose(1, 2)
+
+
+class DeformableAttention(nn.Module):
+    """Each query reads a few learned points around its reference in every level."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.heads, self.levels, self.points = config.heads, len(config.strides), config.points
+        samples = self.heads * self.levels * self.points
+        self.sampling_offsets = nn.Linear(d, samples * 2)
+        self.attention_weights = nn.Linear(d, samples)
+        self.value_proj = nn.Linear(d, d)
+        self.output_proj = nn.Linear(d, d)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Heads look in different directions at first, points one step further each; weights are equal."""
+        angle = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        direction = torch.stack((angle.cos(), angle.sin()), -1)
+        direction = direction / direction.abs().amax(-1, keepdim=True)
+        steps = torch.arange(1, self.points + 1)
+        bias = direction[:, None, None] * steps[None, None, :, None]
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(bias.expand(-1, self.levels, -1, -1).flatten())
+        nn.init.zeros_(self.sampling_offsets.weight)
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        for linear in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, query: Tensor, reference: Tensor, memory: Tensor, shapes: Shapes, padding_mask: Tensor) -> Tensor:
+        """Attend from queries to the levels.
+
+        Args:
+            query: (n, Q, d).
+            reference: (n, Q, levels, 2) points, or (n, Q, levels, 4) boxes (cx, cy, w, h), in [0, 1].
+            memory: (n, S, d); shapes: (h, w) of each level; padding_mask: (n, S), True on padding.
+
+        Returns:
+            (n, Q, d).
+        """
+        n, queries, _ = query.shape
+        sampling = (n, queries, self.heads, self.levels, self.points)
+        value = self.value_proj(memory).masked_fill(padding_mask[..., None], 0)
+        offsets = self.sampling_offsets(query).view(*sampling, 2)
+        weights = self.attention_weights(query).view(*sampling[:3], -1).softmax(-1).view(sampling)
+        if reference.shape[-1] == 2:
+            sizes = query.new_tensor([(w, h) for h, w in shapes])
+            locations = reference[:, :, None, :, None] + offsets / sizes[:, None]
+        else:
+            centre, extent = reference[:, :, None, :, None].chunk(2, dim=-1)
+            locations = centre + offsets / self.points * extent * 0.5
+        value = value.view(n, -1, self.heads, value.shape[-1] // self.heads)
+        return self.output_proj(sample_levels(value, shapes, locations, weights))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a residual around them and a norm after."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(config.hidden_size, config.feedforward)
+        self.linear2 = nn.Linear(config.feedforward, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.norm(x + self.dropout(self.linear2(hidden)))
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention over all cells of a frame's levels."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        self.attention = DeformableAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size)
+        self.feedforward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, position: Tensor, reference: Tensor, shapes: Shapes, padding_mask: Tensor) -> Tensor:
+        attended = self.attention(x + position, reference, x, shapes, padding_mask)
+        return self.feedforward(self.attention_norm(x + self.dropout(attended)))
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among a frame's queries, then deformable attention to the frame's levels."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.self_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
+        self.self_attention_norm = nn.LayerNorm(d)
+        self.cross_attention = DeformableAttention(config)
+        self.cross_attention_norm = nn.LayerNorm(d)
+        self.feedforward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        query: Tensor,
+        position: Tensor,
+        reference: Tensor,
+        memory: Tensor,
+        shapes: Shapes,
+        padding_mask: Tensor,
+    ) -> Tensor:
+        placed = query + position
+        attended, _ = self.self_attention(placed, placed, query, need_weights=False)
+        query = self.self_attention_norm(query + self.dropout(attended))
+        attended = self.cross_attention(query + position, reference, memory, shapes, padding_mask)
+        return self.feedforward(self.cross_attention_norm(query + self.dropout(attended)))
+
+
+class MLP(nn.Sequential):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, channels: int, output: int, layers: int = 3) -> None:
+        sizes = [channels] * layers + [output]
+        parts: list[nn.Module] = []
+        for size, following in zip(sizes, sizes[1:], strict=False):
+            parts += [nn.Linear(size, following), nn.ReLU()]
+        super().__init__(*parts[:-1])
+
+
+@dataclass
+class TransformerOutput:
+    """n frames, N queries, one entry a decoder layer in each list.
+
+    Attributes:
+        memory: one (n, d, h, w) a level: the encoder's output.
+        queries: (n, N, d) query embeddings.
+        boxes: (n, N, 4) refined boxes (cx, cy, w, h) in [0, 1] of the unpadded frame.
+        references: (n, N, 2) refined box centres, without gradient.
+    """
+
+    memory: list[Tensor]
+    queries: list[Tensor]
+    boxes: list[Tensor]
+    references: list[Tensor]
+
+
+class DeformableTransformer(nn.Module):
+    """Encoder over fused levels and decoder of instance queries. Frames are the batch."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.level_embedding = nn.Parameter(torch.randn(len(config.strides), d))
+        self.query_position = nn.Embedding(config.queries, d)
+        self.reference_point = nn.Linear(d, 2)
+        self.box_heads = nn.ModuleList(MLP(d, 4) for _ in range(config.decoder_layers))
+        nn.init.xavier_uniform_(self.reference_point.weight)
+        nn.init.zeros_(self.reference_point.bias)
+        for index, head in enumerate(self.box_heads):
+            nn.init.zeros_(head[-1].weight)
+            nn.init.zeros_(head[-1].bias)
+            if index == 0:  # boxes start small
+                nn.init.constant_(head[-1].bias[2:], -2.0)
+
+    def forward(
+        self, levels: list[Tensor], padding_masks: list[Tensor], positions: list[Tensor], sentence: Tensor
+    ) -> TransformerOutput:
+        """Encode the levels and decode the queries.
+
+        Args:
+            levels: one (n, d, h, w) a level; padding_masks: (n, h, w); positions: (n, d, h, w).
+            sentence: (n, d), every query's content at the start.
+        """
+        shapes: Shapes = [(level.shape[2], level.shape[3]) for level in levels]
+        memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1)  # (n, S, d)
+        mask = torch.cat([m.flatten(1) for m in padding_masks], 1)  # (n, S)
+        position = torch.cat(
+            [
+                p.flatten(2).transpose(1, 2) + embedding
+                for p, embedding in zip(positions, self.level_embedding, strict=True)
+            ],
+            1,
+        )
+        ratios = torch.stack([valid_ratio(m) for m in padding_masks], 1)  # (n, levels, 2)
+        reference = cell_references(shapes, ratios)
+        for layer in self.encoder:
+            memory = layer(memory, position, reference, shapes, mask)
+
+        output = TransformerOutput([], [], [], [])
+        query_position = self.query_position.weight[None].expand(len(memory), -1, -1)  # (n, N, d)
+        query = sentence[:, None].expand_as(query_position)
+        reference = self.reference_point(query_position).sigmoid()  # (n, N, 2)
+        for layer, box_head in zip(self.decoder, self.box_heads, strict=True):
+            scale = ratios if reference.shape[-1] == 2 else torch.cat((ratios, ratios), -1)
+            query = layer(query, query_position, reference[:, :, None] * scale[:, None], memory, shapes, mask)
+            known = F.pad(inverse_sigmoid(reference), (0, 4 - reference.shape[-1]))
+            box = (box_head(query) + known).sigmoid()
+            reference = box.detach()
+            output.queries.append(query)
+            output.boxes.append(box)
+            output.references.append(reference[..., :2])
+        sizes = [h * w for h, w in shapes]
+        output.memory = [
+            part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(memory.split(sizes, 1), shapes, strict=True)
+        ]
+        return output
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """Logits of probabilities, finite at 0 and 1."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+def valid_ratio(padding_mask: Tensor) -> Tensor:
+    """Unpadded share of a level's width and height: (n, h, w) to (n, 2), x first."""
+    real = (~padding_mask).float()
+    return torch.stack((real[:, 0].mean(1), real[:, :, 0].mean(1)), -1)
+
+
+def cell_references(shapes: Shapes, ratios: Tensor) -> Tensor:
+    """Every cell's centre, as a reference point in every level: (n, S, levels, 2)."""
+    references = []
+    for level, (h, w) in enumerate(shapes):
+        y = torch.arange(0.5, h, device=ratios.device)[None] / (ratios[:, level, None, 1] * h)  # (n, h)
+        x = torch.arange(0.5, w, device=ratios.device)[None] / (ratios[:, level, None, 0] * w)  # (n, w)
+        references.append(torch.stack((x[:, None].expand(-1, h, -1), y[..., None].expand(-1, -1, w)), -1).flatten(1, 2))
+    return torch.cat(references, 1)[:, :, None] * ratios[:, None]

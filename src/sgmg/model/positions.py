@@ -1,0 +1,43 @@
+"""Sine position embeddings of words and of feature maps."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def _sine(position: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
+    """Sine on even and cosine on odd channels; position (...) to (..., channels)."""
+    index = torch.arange(channels, device=position.device, dtype=torch.float32)
+    period = temperature ** (2 * torch.div(index, 2, rounding_mode="floor") / channels)
+    angle = position[..., None] / period
+    return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=-1).flatten(-2)
+
+
+def word_positions(padding_mask: Tensor, channels: int) -> Tensor:
+    """Positions of words by their count among the real ones, scaled to 2π.
+
+    Args:
+        padding_mask: (E, L), True on padding.
+
+    Returns:
+        (E, L, channels) float32.
+    """
+    count = (~padding_mask).cumsum(1, dtype=torch.float32)
+    return _sine(count / (count[:, -1:] + 1e-6) * 2 * math.pi, channels)
+
+
+def cell_positions(padding_mask: Tensor, channels: int) -> Tensor:
+    """Positions of a feature map's cells by their count among unpadded ones, y then x, scaled to 2π.
+
+    Args:
+        padding_mask: (B, h, w), True on padding.
+
+    Returns:
+        (B, channels, h, w) float32: the first half of the channels is y, the second x.
+    """
+    real = ~padding_mask
+    y, x = real.cumsum(1, dtype=torch.float32), real.cumsum(2, dtype=torch.float32)
+    y = (y - 0.5) / (y[:, -1:, :] + 1e-6) * 2 * math.pi
+    x = (x - 0.5) / (x[:, :, -1:] + 1e-6) * 2 * math.pi
+    return torch.cat((_sine(y, channels // 2), _sine(x, channels // 2)), dim=-1).permute(0, 3, 1, 2)

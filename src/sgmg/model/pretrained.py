@@ -1,0 +1,164 @@
+"""Model folders: `config.json`, safetensors and the tokenizer's files; complete, offline, nothing executed."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from sgmg.model.config import ModelError, SgMgConfig
+
+if TYPE_CHECKING:
+    from sgmg.model.sgmg import SgMg
+
+CONFIG, WEIGHTS, TEXT_WEIGHTS = "config.json", "model.safetensors", "text_encoder.safetensors"
+#: Weights below this prefix go into `text_encoder.safetensors` where a file of its own is asked for.
+TEXT_PREFIX = "text_encoder.backbone."
+FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
+
+
+class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referring-video-object-segmentation"]):
+    """`from_pretrained`, `save_pretrained` and `push_to_hub` of `SgMg`."""
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+    ) -> "SgMg":
+        """A model from a folder or a Hugging Face Hub id, in evaluation mode, in float32 on the CPU.
+
+        Raises:
+            ModelError: there is no such folder or id, a file is missing or damaged, or the weights do not
+                fit the configuration exactly.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            folder = _download(str(pretrained_model_name_or_path), revision, cache_dir, token, local_files_only)
+        config = _read_config(folder / CONFIG)
+        weights = _read_weights(folder)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{folder} holds no usable tokenizer: its tokenizer files are missing or damaged"
+            ) from error
+        model = cls(config, tokenizer)  # type: ignore[call-arg]
+        load_exactly(model, weights, str(folder))  # type: ignore[arg-type]
+        return model.eval()  # type: ignore[attr-defined, no-any-return]
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.write_folder(save_directory)
+
+    def write_folder(
+        self: Any,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        separate_text_encoder: bool = False,
+    ) -> None:
+        """Write the model folder.
+
+        Args:
+            folder: made if missing; files of the same names are replaced.
+            dtype: of the stored weights, such as ``torch.float16``; as they are by default.
+            separate_text_encoder: put the text encoder's weights into a file of its own, so that later
+                versions with the same text encoder share it.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {
+            key: value.detach().to("cpu", dtype or value.dtype).contiguous()
+            for key, value in self.state_dict().items()
+            if value.is_floating_point()
+        }
+        if separate_text_encoder:
+            text = {key: weights.pop(key) for key in list(weights) if key.startswith(TEXT_PREFIX)}
+            save_file(text, folder / TEXT_WEIGHTS, metadata={"format": "pt"})
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n", encoding="utf-8")
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+
+def load_exactly(model: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
+    """Load floating-point weights as float32; every key must have its place and its shape.
+
+    Raises:
+        ModelError: names missing and unexpected keys, or shapes that differ.
+    """
+    expected = {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
+    missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or unexpected:
+        parts = [
+            f"{name} {', '.join(keys)}" for name, keys in (("missing:", missing), ("unexpected:", unexpected)) if keys
+        ]
+        raise ModelError(f"the weights in {source} do not fit the model; " + "; ".join(parts))
+    wrong = [
+        f"{key} {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
+        for key, value in weights.items()
+        if value.shape != expected[key].shape
+    ]
+    if wrong:
+        raise ModelError(f"the weights in {source} have wrong shapes: {', '.join(wrong)}")
+    model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+
+
+def _download(
+    name: str, revision: str | None, cache_dir: str | Path | None, token: str | bool | None, local: bool
+) -> Path:
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local,
+                allow_patterns=FILES,
+            )
+        )
+    except HFValidationError as error:
+        raise ModelError(f"{name} is neither a model folder nor a Hub id") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{name} is not a folder here, and the Hugging Face Hub could not deliver it; check the name and the connection"
+        ) from error
+
+
+def _read_config(path: Path) -> SgMgConfig:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent} is no model folder: {CONFIG} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is damaged: it is not JSON") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is damaged: it holds no configuration")
+    try:
+        return SgMgConfig.from_dict(values)
+    except (TypeError, AttributeError) as error:
+        raise ModelError(f"{path} holds a value of the wrong type: {error}") from error
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder} is incomplete: {WEIGHTS} is missing")
+    weights: dict[str, Tensor] = {}
+    for path in (folder / WEIGHTS, folder / TEXT_WEIGHTS):
+        if path.is_file():
+            try:
+                weights |= load_file(path)
+            except (SafetensorError, OSError) as error:
+                raise ModelError(f"{path} is damaged: {error}") from error
+    return weights

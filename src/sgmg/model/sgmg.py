@@ -1,0 +1,256 @@
+"""SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from sgmg.model.config import ModelError, SgMgConfig
+from sgmg.model.deformable import DeformableTransformer, TransformerOutput
+from sgmg.model.evidence import ClassEvidence
+from sgmg.model.fusion import Fusion
+from sgmg.model.heads import ConditionalPatchSegmentation, MaskOptimiser
+from sgmg.model.motion import Motion
+from sgmg.model.positions import cell_positions
+from sgmg.model.pretrained import PretrainedFolder
+from sgmg.model.temporal import TemporalLayer
+from sgmg.model.text import TextEncoder, TextFeatures
+from sgmg.model.visual import build_visual_encoder
+
+#: Frames are padded to a multiple of this.
+SIZE_MULTIPLE = 16
+#: Below this the stride-64 level has fewer than the 3x3 cells that the spectral filter needs.
+SMALLEST_SIDE = 144
+
+
+@dataclass
+class VisualFeatures:
+    """B encoded clips of T frames: all that does not depend on an expression.
+
+    Attributes:
+        stages: four (B·T, C, h, w) stages of the visual encoder, strides 4 to 32.
+        levels: (B·T, d, h, w) projected, once filtered levels.
+        padding_mask: (B, H, W) bool at the padded size, True on padding.
+        frames: T.
+        size: height and width of the frames as they were given, before padding to what the network needs.
+        posterior: (B·T, classes, h, w) of the encoder's own classifier at stride 32, or None.
+    """
+
+    stages: list[Tensor]
+    levels: list[Tensor]
+    padding_mask: Tensor
+    frames: int
+    size: tuple[int, int]
+    posterior: Tensor | None = None
+
+    @property
+    def clips(self) -> int:
+        """B."""
+        return len(self.padding_mask)
+
+    def repeat(self, expressions: int) -> "VisualFeatures":
+        """Each clip as many times in a row as it has expressions: B to B · expressions."""
+        if expressions == 1:
+            return self
+
+        def repeated(x: Tensor) -> Tensor:
+            per_clip = x.unflatten(0, (self.clips, -1))
+            return per_clip.repeat_interleave(expressions, 0).flatten(0, 1)
+
+        return replace(
+            self,
+            stages=[repeated(x) for x in self.stages],
+            levels=[repeated(x) for x in self.levels],
+            padding_mask=self.padding_mask.repeat_interleave(expressions, 0),
+            posterior=None if self.posterior is None else repeated(self.posterior),
+        )
+
+
+@dataclass
+class Prediction:
+    """What one decoder layer says of B clips of T frames with N queries.
+
+    Attributes:
+        logits: (B, T, N, 1) scores before the sigmoid.
+        boxes: (B, T, N, 4) cx, cy, w, h in [0, 1] of the unpadded frame.
+        patch_masks: (B, T, N, 16, h, w) logits of 4x4 patches in cells of stride 8.
+        intermediate: the same of the earlier decoder layers, in order (training only).
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    patch_masks: Tensor
+    intermediate: list["Prediction"] = field(default_factory=list)
+
+    @property
+    def patch_masks_at_stride_2(self) -> Tensor:
+        """(B, T, N, 4·h, 4·w) the patch masks as pictures."""
+        return F.pixel_shuffle(self.patch_masks, 4)[..., 0, :, :]
+
+    def best_query(self) -> Tensor:
+        """(B,) the query with the highest mean score over the frames."""
+        return self.logits.sigmoid().mean((1, 3)).argmax(1)
+
+
+class SgMg(nn.Module, PretrainedFolder):
+    """The network. Tensors in, tensors out; `sgmg.Segmenter` does the rest."""
+
+    def __init__(self, config: SgMgConfig | None = None, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SgMgConfig()
+        self.tokenizer = tokenizer
+        d = config.hidden_size
+        self.visual_encoder = build_visual_encoder(config)
+        self.text_encoder = TextEncoder(config)
+        channels = self.visual_encoder.channels
+        text_channels = self.text_encoder.backbone.config.hidden_size
+        self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
+        self.motion = Motion(config) if config.motion else None
+        self.fusion = Fusion(config, channels)
+        self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
+        self.transformer = DeformableTransformer(config)
+        self.score_heads = nn.ModuleList(nn.Linear(d, 1) for _ in range(config.decoder_layers))
+        for head in self.score_heads:  # most queries are no instance: scores start at 0.01
+            nn.init.constant_(head.bias, -4.59512)
+        self.patch_segmentation = ConditionalPatchSegmentation(config)
+        self.mask_optimiser = MaskOptimiser(config, channels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transformer.level_embedding.device
+
+    def tokenize(self, expressions: list[str]) -> tuple[Tensor, Tensor]:
+        """Sentences to token ids and attention mask, both (E, L), cut to the text encoder's length."""
+        if self.tokenizer is None:
+            raise ModelError("this model has no tokenizer; load it from a model folder that holds one")
+        tokens = self.tokenizer(expressions, padding=True, truncation=True, return_tensors="pt")
+        return tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device)
+
+    def forward(
+        self, frames: Tensor, padding_mask: Tensor | None, input_ids: Tensor, attention_mask: Tensor
+    ) -> tuple[Prediction, VisualFeatures]:
+        """Clips and their expressions to predictions; see `encode_video`, `encode_text` and `decode`."""
+        visual = self.encode_video(frames, padding_mask)
+        visual = visual.repeat(len(input_ids) // visual.clips)
+        return self.decode(visual, self.encode_text(input_ids, attention_mask)), visual
+
+    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
+        """Token ids and attention mask, both (E, L), to features of E expressions."""
+        return self.text_encoder(input_ids, attention_mask)
+
+    def encode_video(self, frames: Tensor, padding_mask: Tensor | None = None) -> VisualFeatures:
+        """Encode clips once, for any number of expressions.
+
+        Args:
+            frames: (B, T, 3, H, W), RGB with ImageNet's mean and deviation taken out.
+            padding_mask: (B, H, W) bool, True where a clip of the batch is padding; none by default.
+        """
+        clips, count, _, *size = frames.shape
+        if padding_mask is None:
+            padding_mask = torch.zeros(clips, *size, dtype=torch.bool, device=frames.device)
+        missing = [max(SMALLEST_SIDE, -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE) - side for side in size]
+        if any(missing):
+            frames = F.pad(frames, [0, missing[1], 0, missing[0]])
+            padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
+        stages = self.visual_encoder(frames)
+        levels = self.fusion.project(stages.maps, self._hints(stages.maps, stages.posterior, clips))
+        return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
+
+    def _hints(self, maps: list[Tensor], posterior: Tensor | None, clips: int) -> list[Tensor | None]:
+        """What is added to each level before fusion: classes and motion, where the model has them."""
+        sizes = self.fusion.sizes(maps)
+        hints: list[Tensor | None] = [None] * len(sizes)
+        if self.motion is not None:
+            hints = list(self.motion(maps, clips, sizes))
+        if self.evidence is not None and posterior is not None:
+            meaning = at_sizes(self.evidence.describe(posterior), sizes)
+            hints = [m if hint is None else m + hint for m, hint in zip(meaning, hints, strict=True)]
+        return hints
+
+    def decode(self, visual: VisualFeatures, text: TextFeatures) -> Prediction:
+        """Find what each clip's expression means.
+
+        Args:
+            visual: B encoded clips; a single one is used for every expression.
+            text: B expressions.
+        """
+        if visual.clips != len(text.words):
+            visual = visual.repeat(len(text.words) // visual.clips)
+        masks = self.level_masks(visual)
+        positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
+        fused = self.fuse(visual, text)
+        per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions, text.sentence)]
+        output = self.transformer(fused, per_frame[: len(masks)], per_frame[len(masks) : -1], per_frame[-1])
+        return self._predict(visual, output)
+
+    def fuse(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
+        """Words into the levels: (B·T, d, h, w) each."""
+        agreement: list[Tensor | None] = [None] * len(visual.levels)
+        if self.evidence is not None and visual.posterior is not None:
+            sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
+            agreement = list(at_sizes(self.evidence.compare(visual.posterior, text.embedding), sizes))
+        fused = self.fusion(visual.levels, text, agreement)
+        if self.temporal:
+            index = self.config.strides.index(32)
+            fused[index] = self._look_around(fused[index], self.level_masks(visual)[index], text)
+        return fused
+
+    def _look_around(self, level: Tensor, mask: Tensor, text: TextFeatures) -> Tensor:
+        """Temporal layers over one level (B·T, d, h, w) with padding mask (B, h, w)."""
+        clips = len(mask)
+        cells = level.flatten(2).transpose(1, 2).unflatten(0, (clips, -1))  # (B, T, S, d)
+        position = cell_positions(mask, self.config.hidden_size).flatten(2).transpose(1, 2)
+        for layer in self.temporal:
+            cells = layer(cells, position, mask.flatten(1), text)
+        return cells.flatten(0, 1).transpose(1, 2).reshape(level.shape)
+
+    def level_masks(self, visual: VisualFeatures) -> list[Tensor]:
+        """The padding mask at each level's size: (B, h, w) bool."""
+        mask = visual.padding_mask[:, None].float()
+        return [F.interpolate(mask, x.shape[-2:])[:, 0].bool() for x in visual.levels]
+
+    def _predict(self, visual: VisualFeatures, output: TransformerOutput) -> Prediction:
+        """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
+        grid = visual.stages[1].shape[-2:]
+        features = self.patch_segmentation.merge(output.memory[: self.config.strides.index(32) + 1], grid)
+        real = ~visual.padding_mask
+        size = torch.stack((real[:, 0].sum(1), real[:, :, 0].sum(1)), -1)  # (B, 2): width, height
+        size = size.repeat_interleave(visual.frames, 0)[:, None]
+        layers = range(len(self.score_heads)) if self.training else range(len(self.score_heads))[-1:]
+        predictions = []
+        for layer in layers:
+            queries = output.queries[layer]
+            patches = self.patch_segmentation(features, queries, output.references[layer] * size)
+            by_clip = (self.score_heads[layer](queries), output.boxes[layer], patches)
+            predictions.append(Prediction(*(x.unflatten(0, (visual.clips, visual.frames)) for x in by_clip)))
+        return replace(predictions[-1], intermediate=predictions[:-1])
+
+    def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
+        """Mask logits of one query a clip.
+
+        Args:
+            prediction: of the same clips as `visual`, which may be one for all expressions.
+            query: (B,) indices.
+
+        Returns:
+            (B, T, H, W) at the size of the frames given to `encode_video`.
+        """
+        clips = len(query)
+        patches = prediction.patch_masks[torch.arange(clips, device=query.device), :, query]
+        visual = visual.repeat(clips // visual.clips)
+        logits = self.mask_optimiser(patches.flatten(0, 1), visual.stages)
+        h, w = visual.size
+        return logits.unflatten(0, (clips, visual.frames))[..., :h, :w]
+
+
+def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """A map resized to each size: bilinear where it grows, mean where it shrinks."""
+    return [
+        F.adaptive_avg_pool2d(x, size)
+        if size < (x.shape[2], x.shape[3])
+        else F.interpolate(x, size, mode="bilinear", align_corners=False)
+        for size in sizes
+    ]

@@ -1,0 +1,60 @@
+"""Expressions to word and sentence features, by any Hugging Face text encoder."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from sgmg.model.config import SgMgConfig
+
+
+@dataclass
+class TextFeatures:
+    """E encoded expressions of at most L tokens.
+
+    Attributes:
+        words: (E, L, d) projected word features.
+        sentence: (E, d) projected sentence features.
+        padding_mask: (E, L) bool, True on padding.
+        embedding: (E, C) unit-length sentence embedding in the text encoder's own space.
+    """
+
+    words: Tensor
+    sentence: Tensor
+    padding_mask: Tensor
+    embedding: Tensor
+
+
+class FeatureResizer(nn.Sequential):
+    """Project text features to the network's width: linear, layer norm, dropout."""
+
+    def __init__(self, channels: int, hidden_size: int, dropout: float) -> None:
+        super().__init__(nn.Linear(channels, hidden_size), nn.LayerNorm(hidden_size, eps=1e-12), nn.Dropout(dropout))
+
+
+class TextEncoder(nn.Module):
+    """A Hugging Face encoder and the two projections of its output."""
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        self.pooling = config.sentence_pooling
+        text_config = AutoConfig.for_model(**config.text_encoder)
+        pooled = {"add_pooling_layer": config.sentence_pooling == "pooler"}
+        self.backbone = AutoModel.from_config(text_config, **pooled)
+        self.word_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
+        self.sentence_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
+        """Token ids and mask, both (E, L), to features."""
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        words = output.last_hidden_state  # (E, L, C)
+        real = attention_mask[..., None].to(words.dtype)
+        mean = (words * real).sum(1) / real.sum(1)  # (E, C)
+        sentence = output.pooler_output if self.pooling == "pooler" else mean
+        return TextFeatures(
+            words=self.word_projection(words),
+            sentence=self.sentence_projection(sentence),
+            padding_mask=~attention_mask.bool(),
+            embedding=torch.nn.functional.normalize(mean.float(), dim=-1),
+        )

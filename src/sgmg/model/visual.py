@@ -1,0 +1,123 @@
+"""Clips to feature maps at strides 4, 8, 16 and 32."""
+
+from dataclasses import dataclass
+
+import timm
+from torch import Tensor, nn
+from torchvision.models.video.swin_transformer import SwinTransformer3d
+
+from sgmg.model.config import ModelError, SgMgConfig
+
+
+@dataclass
+class Stages:
+    """What a visual encoder sees in n frames.
+
+    Attributes:
+        maps: (n, C, h, w) at strides 4, 8, 16 and 32.
+        posterior: (n, classes, h, w) what the encoder's own classifier says of each cell at stride 32, or None.
+    """
+
+    maps: list[Tensor]
+    posterior: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class SwinSize:
+    """Dimensions of a Video Swin transformer, and its published drop path rate."""
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    drop_path: float
+
+
+VIDEO_SWIN = {
+    "video_swin_t": SwinSize(96, (2, 2, 6, 2), (3, 6, 12, 24), 0.1),
+    "video_swin_s": SwinSize(96, (2, 2, 18, 2), (3, 6, 12, 24), 0.1),
+    "video_swin_b": SwinSize(128, (2, 2, 18, 2), (4, 8, 16, 32), 0.2),
+}
+
+
+class VideoSwin(nn.Module):
+    """Video Swin (Liu et al., CVPR 2022) with temporal patches of one frame, so that each frame keeps its own features."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        size = VIDEO_SWIN[name]
+        swin = SwinTransformer3d(
+            patch_size=[1, 4, 4],
+            embed_dim=size.embed_dim,
+            depths=list(size.depths),
+            num_heads=list(size.heads),
+            window_size=[8, 7, 7],
+            stochastic_depth_prob=size.drop_path,
+        )
+        self.patch_embed, self.features = swin.patch_embed, swin.features
+        self.channels = [size.embed_dim * 2**i for i in range(4)]
+
+    def forward(self, frames: Tensor) -> Stages:
+        """Frames (B, T, 3, H, W) to stages of B·T frames; windows of 8 frames see each other."""
+        x = self.patch_embed(frames.transpose(1, 2))  # (B, T, h, w, C)
+        maps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index % 2 == 0:  # blocks of a stage; odd ones merge patches
+                maps.append(x.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
+        return Stages(maps)
+
+
+class ImageEncoder(nn.Module):
+    """Any timm model with features at strides 4, 8, 16 and 32, applied to each frame by itself.
+
+    With `classify`, the model's own ImageNet classifier is applied to every cell of the last feature map
+    (EfficientNets: `conv_head`, norm and activation, then the classifier as a 1x1 convolution).
+    """
+
+    def __init__(self, name: str, classify: bool = False) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            raise ModelError(f"no visual encoder is called {name!r}: see timm.list_models()")
+        whole = timm.create_model(name)
+        chosen = [
+            (index, info["num_chs"])
+            for index, info in enumerate(whole.feature_info)
+            if info["reduction"] in (4, 8, 16, 32)
+        ]
+        if [whole.feature_info[index]["reduction"] for index, _ in chosen] != [4, 8, 16, 32]:
+            raise ModelError(f"{name} has no feature maps at strides 4, 8, 16 and 32")
+        if classify and not (hasattr(whole, "conv_head") and isinstance(whole.classifier, nn.Linear)):
+            raise ModelError(f"class_evidence needs an EfficientNet with its classifier, not {name}")
+        # Windowed transformers fix their input size unless told not to.
+        dynamic = (
+            {"strict_img_size": False}
+            if hasattr(whole.patch_embed if hasattr(whole, "patch_embed") else None, "strict_img_size")
+            else {}
+        )
+        self.features = timm.create_model(name, features_only=True, out_indices=[i for i, _ in chosen], **dynamic)
+        self.channels = [channels for _, channels in chosen]
+        self.classifier = (
+            nn.ModuleDict({"head": whole.conv_head, "norm": whole.bn2, "linear": whole.classifier})
+            if classify
+            else None
+        )
+
+    def forward(self, frames: Tensor) -> Stages:
+        """Frames (B, T, 3, H, W) to stages of B·T frames."""
+        maps = self.features(frames.flatten(0, 1))
+        if maps[0].shape[1] != self.channels[0]:  # timm's windowed transformers give channels last
+            maps = [x.permute(0, 3, 1, 2).contiguous() for x in maps]
+        if self.classifier is None:
+            return Stages(maps)
+        cells = self.classifier["norm"](self.classifier["head"](maps[-1]))
+        logits = self.classifier["linear"](cells.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return Stages(maps, logits.softmax(1))
+
+
+def build_visual_encoder(config: SgMgConfig) -> VideoSwin | ImageEncoder:
+    """The visual encoder a configuration names, with random weights and its `channels` at four strides."""
+    if config.visual_encoder not in VIDEO_SWIN:
+        return ImageEncoder(config.visual_encoder, config.class_evidence)
+    if config.class_evidence:
+        raise ModelError(f"class_evidence needs an EfficientNet with its classifier, not {config.visual_encoder}")
+    return VideoSwin(config.visual_encoder)

@@ -1,0 +1,94 @@
+"""Fixtures that many tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from sgmg.model import SgMg, SgMgConfig
+
+SHARED = Path(__file__).parents[2] / "shared"
+WORDS = [
+    "the",
+    "a",
+    "red",
+    "green",
+    "blue",
+    "small",
+    "large",
+    "circle",
+    "square",
+    "triangle",
+    "dog",
+    "person",
+    "cup",
+    "moving",
+    "left",
+    "right",
+    "up",
+    "down",
+    "still",
+]
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words, at most 32 tokens long, made in memory."""
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=32,
+    )
+
+
+def tiny_config(**changes: object) -> SgMgConfig:
+    """A network of well under a million weights with every part of the published one."""
+    text = {
+        "model_type": "bert",
+        "vocab_size": 4 + len(WORDS),
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+    }
+    values: dict[str, object] = {
+        "visual_encoder": "test_efficientnet",
+        "text_encoder": text,
+        "hidden_size": 32,
+        "queries": 3,
+        "heads": 4,
+        "points": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+        "feedforward": 64,
+        "short_side": 144,
+        "long_side": 256,
+    }
+    return SgMgConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tiny_model() -> SgMg:
+    """A small SgMg with random weights, the same in every run, in evaluation mode."""
+    torch.manual_seed(0)
+    return SgMg(tiny_config(), tiny_tokenizer()).eval()
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Recorded values and material beside the checkout; the test is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the shared folder")
+    return SHARED

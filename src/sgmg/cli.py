@@ -4,7 +4,7 @@ import signal
 import sys
 import warnings
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
@@ -39,11 +39,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written outputs are removed
     show_any = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, InputWarning):
             typer.echo(f"Warning: {message}", err=True)
         else:
-            show_any(message, category, *place)
+            show_any(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:

@@ -43,6 +43,7 @@ IMAGE_SUFFIXES = frozenset(
     | {".jp2", ".avif"}
 )
 
+_MILLISECOND = Fraction(1, 1000)
 _FINEST_TIME_BASE = Fraction(1, 1_000_000)
 
 VideoSource: TypeAlias = "str | Path | np.ndarray | Tensor | Sequence[np.ndarray | Image.Image] | Video"
@@ -177,8 +178,11 @@ class VideoFile(Video):
             fps = stream.average_rate or stream.guessed_rate or stream.base_rate
             self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
             self.frame_count = stream.frames or self._estimated_count(container, stream)
-            time_base = stream.time_base or 1 / self.fps
-            self.time_base = time_base if time_base >= _FINEST_TIME_BASE else Fraction(1, 90_000)
+            self._stamp = stream.time_base or 1 / self.fps
+            self.time_base = self._stamp
+            if self._stamp == _MILLISECOND or self._stamp < _FINEST_TIME_BASE:
+                rate = self.fps.numerator  # in whole units both of the frame rate and, nearly, of any other time
+                self.time_base = Fraction(1, rate * max(round(90_000 / rate), 1))
             self.has_sound = bool(container.streams.audio)
             first = next(self._decode(container, stream, _Losses()), None)
             if first is None:
@@ -202,18 +206,21 @@ class VideoFile(Video):
                 start = stamp if start is None else start
                 previous, time = time, time + 1 / self.fps
                 if stamp is not None and start is not None:
-                    time = stamp - start
+                    time = self._without_rounding(stamp - start)
                 if time <= previous:  # stamps that repeat or run backwards
                     time = previous + self.time_base
                 image = _upright(decoded)
                 if image.shape[:2] != self.size:
-                    image = np.asarray(
-                        Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR)
-                    )
+                    image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
                 duration = (decoded.duration or 0) * (decoded.time_base or 0) or 1 / self.fps
                 yield Frame(image, time, Fraction(duration), f"{count:05d}")
                 count += 1
             self._report_losses(container, stream, losses, count)
+
+    def _without_rounding(self, time: Fraction) -> Fraction:
+        """Matroska rounds times to milliseconds; where a constant rate was meant, give its exact time."""
+        exact = round(time * self.fps) / self.fps
+        return exact if self._stamp == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
 
     def _open(self) -> av.container.InputContainer:
         assert self.path is not None
@@ -231,9 +238,7 @@ class VideoFile(Video):
     def _picture_stream(self, container: av.container.InputContainer) -> av.VideoStream:
         """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
         streams = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & av.stream.Disposition.attached_pic
+            stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
         ]
         if not streams or container.format.name == "tty":
             raise InputError(f"'{self.source}' has no video stream; give a file that has a picture.")
@@ -243,11 +248,7 @@ class VideoFile(Video):
     def _estimated_count(self, container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
         if stream.duration and stream.time_base:
             return max(1, round(stream.duration * stream.time_base * self.fps))
-        return (
-            max(1, round(Fraction(container.duration, av.time_base) * self.fps))
-            if container.duration
-            else None
-        )
+        return max(1, round(Fraction(container.duration, av.time_base) * self.fps)) if container.duration else None
 
     def _decode(
         self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses
@@ -292,9 +293,7 @@ class VideoFile(Video):
                 f"{max(expected, count + lost)} are lost."
             )
         elif losses.damaged:
-            self._report(
-                f"'{self.source}' is damaged: {count} frames were decoded, about {losses.damaged} are lost."
-            )
+            self._report(f"'{self.source}' is damaged: {count} frames were decoded, about {losses.damaged} are lost.")
 
 
 class _Losses:
@@ -377,9 +376,7 @@ def _pixel_aspect(stream: av.VideoStream, frame: av.VideoFrame) -> Fraction:
 class ImageFiles(Video):
     """Images as frames, in the order given; an animated image gives all of its frames."""
 
-    def __init__(
-        self, files: Sequence[Path], source: str, path: Path, fps: Fraction | float | None = None
-    ) -> None:
+    def __init__(self, files: Sequence[Path], source: str, path: Path, fps: Fraction | float | None = None) -> None:
         super().__init__()
         self.source, self.path, self._files = source, path.resolve(), list(files)
         self.fps = _as_rate(fps)
@@ -437,9 +434,7 @@ class ImageFiles(Video):
 
 
 def _images_in(folder: Path) -> list[Path]:
-    files = [
-        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."
-    ]
+    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     if not files:
         raise InputError(f"The folder '{folder}' holds no images; give a folder of JPEG or PNG frames.")
     return natsorted(files, key=lambda file: file.name, alg=ns.IGNORECASE)
@@ -527,17 +522,13 @@ def _as_frames(array: Any) -> np.ndarray:
     else:
         frames = _as_numpy(array)
     if frames.ndim != 4 or (frames.shape[-1] != 3 and frames.shape[1] != 3):
-        raise InputError(
-            f"An array of shape {tuple(frames.shape)} is not a video; give (T, H, W, 3) or (T, 3, H, W)."
-        )
+        raise InputError(f"An array of shape {tuple(frames.shape)} is not a video; give (T, H, W, 3) or (T, 3, H, W).")
     if frames.shape[-1] != 3:
         frames = frames.transpose(0, 2, 3, 1)
     if 0 in frames.shape:
         raise InputError(f"A video of {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} is empty.")
     if frames.dtype != np.uint8 and not np.issubdtype(frames.dtype, np.floating):
-        raise InputError(
-            f"Frames of type {frames.dtype} are not understood; give uint8, or floats in [0, 1]."
-        )
+        raise InputError(f"Frames of type {frames.dtype} are not understood; give uint8, or floats in [0, 1].")
     return frames
 
 
@@ -548,9 +539,7 @@ def _as_numpy(array: Any) -> np.ndarray:
         return (array.float() if array.is_floating_point() else array).numpy()
     if isinstance(array, np.ndarray):
         return array
-    raise InputError(
-        f"A {type(array).__name__} is not a video; give a path, an array, a tensor or a list of images."
-    )
+    raise InputError(f"A {type(array).__name__} is not a video; give a path, an array, a tensor or a list of images.")
 
 
 def _as_bytes(image: np.ndarray) -> np.ndarray:

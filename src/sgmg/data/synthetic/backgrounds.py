@@ -29,9 +29,7 @@ class Backgrounds:
         self._files = _files_of_split(folder, split) if folder else []
         self._photos: dict[Path, Image.Image] = {}
 
-    def draw(
-        self, rng: np.random.Generator, size: tuple[int, int]
-    ) -> tuple[Image.Image, frozenset[str], str]:
+    def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Image.Image, frozenset[str], str]:
         """A random background of (height, width) pixels.
 
         Returns:
@@ -93,7 +91,7 @@ def procedural_background(rng: np.random.Generator, size: tuple[int, int]) -> Im
         second = np.clip(first + rng.uniform(-70, 70), 0, 255)
     style = str(rng.choice(["gradient", "noise", "clouds", "stripes", "ground", "blobs"]))
     rows, columns = 36, 64
-    y, x = np.mgrid[0:1 : rows * 1j, 0:1 : columns * 1j]
+    y, x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
     if style == "gradient":
         angle = rng.uniform(0, 2 * np.pi)
         level = np.clip(0.5 + (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle), 0, 1)

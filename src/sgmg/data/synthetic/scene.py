@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageFilter
 
-from sgmg.data.synthetic.sprites import Sprite, SpriteSource
+from sgmg.data.synthetic.sprites import Sprite
 
 SOLID = 128  # An object's mask holds the pixels whose alpha is at least this.
 
@@ -131,6 +131,8 @@ class SceneObject:
         whole: (T,) pixels it would show were nothing in front of it and no border cut it.
         rank: the painter's order: a higher one is nearer.
         holder: id of the object it is held by or ridden by, or None.
+        visible_x, visible_y: (T,) middle of what is seen, NaN where nothing is.
+        left_top: (T, 2) corner of its picture in the frame; drawn_scale: (T,) factor on its height.
         hidden_by: for every other id, (T,) pixels of this object that the other hides.
     """
 
@@ -152,6 +154,8 @@ class SceneObject:
     hidden_by: dict[int, np.ndarray] = field(default_factory=dict)
     visible_x: np.ndarray = field(default_factory=lambda: np.zeros(0))
     visible_y: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    left_top: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    drawn_scale: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def share(self) -> np.ndarray:
@@ -169,6 +173,8 @@ class Scene:
         canvas: the background, larger than a frame by what the camera needs.
         contents: families of things that the background may hold without a label.
         grain: standard deviation of the sensor noise, grey levels.
+        shadows: whether things on the ground cast a soft shadow.
+        softness: 1 is in focus; things are drawn this much smaller and enlarged again.
     """
 
     size: tuple[int, int]
@@ -179,37 +185,58 @@ class Scene:
     contents: frozenset[str]
     grain: float = 0.0
     shadows: bool = False
+    softness: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A sprite at one size and angle: RGB, alpha, mask (h, w) bool, its area and its centre of mass."""
+
+    picture: Image.Image
+    alpha: Image.Image
+    mask: np.ndarray
+    area: int
+    centre_x: float
+    centre_y: float
 
 
 class _Rendering:
     """One sprite at all the sizes and angles it is needed in, drawn once each."""
 
-    def __init__(self, image: Image.Image, tall: float, pivot_bottom: bool) -> None:
+    def __init__(self, image: Image.Image, tall: float, softness: float) -> None:
         # Premultiplied, so that what lies under transparent pixels never bleeds into the edges.
         self._image = image.convert("RGBa")
         self._tall = tall
-        self._pivot_bottom = pivot_bottom
-        self._drawn: dict[tuple[int, int], tuple[Image.Image, Image.Image, np.ndarray, int]] = {}
+        self._softness = softness
+        self._drawn: dict[tuple[int, int], _Drawing] = {}
 
-    def at(self, scale: float, angle: float) -> tuple[Image.Image, Image.Image, np.ndarray, int]:
-        """RGB picture, alpha, mask (h, w) bool and its area, at a scale and an angle in degrees."""
-        key = (round(self._tall * scale), round(angle))
+    def at(self, scale: float, angle: float) -> _Drawing:
+        """The sprite at a scale and an angle in degrees."""
+        key = (round(self._tall * scale), round(angle) % 360)
         if key not in self._drawn:
             height = max(4, key[0])
             width = max(4, round(self._image.width * height / self._image.height))
-            image = self._image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-            if key[1] % 360:
+            image = self._image
+            if self._softness > 1:  # Out of focus: drawn smaller, then enlarged.
+                small = (max(3, round(width / self._softness)), max(3, round(height / self._softness)))
+                image = image.resize(small, Image.Resampling.BILINEAR, reducing_gap=2.0)
+            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            if key[1]:
                 image = image.rotate(key[1], Image.Resampling.BILINEAR, expand=True)
             straight = image.convert("RGBA")
             alpha = straight.getchannel("A")
             mask = np.asarray(alpha) >= SOLID
-            self._drawn[key] = (straight.convert("RGB"), alpha, mask, int(mask.sum()))
+            area = int(np.count_nonzero(mask))
+            columns, rows = mask.sum(0), mask.sum(1)
+            self._drawn[key] = _Drawing(
+                straight.convert("RGB"), alpha, mask, area,
+                float(columns @ np.arange(len(columns))) / max(area, 1),
+                float(rows @ np.arange(len(rows))) / max(area, 1),
+            )  # fmt: skip
         return self._drawn[key]
 
 
-def render(
-    scene: Scene, images: dict[int, Image.Image], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def render(scene: Scene, images: dict[int, Image.Image], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw a scene and fill in where its objects are and what of them is seen.
 
     Args:
@@ -225,23 +252,30 @@ def render(
     frames = np.empty((length, height, width, 3), np.uint8)
     labels = np.zeros((length, height, width), np.uint8)
     order = sorted(scene.objects, key=lambda thing: thing.rank)
-    drawings = {thing.id: _Rendering(images[thing.id], thing.tall, thing.grounded) for thing in order}
+    drawings = {thing.id: _Rendering(images[thing.id], thing.tall, scene.softness) for thing in order}
     for thing in order:
         thing.x, thing.y, thing.width, thing.height, thing.seen, thing.whole = np.zeros((6, length))
         thing.visible_x, thing.visible_y = np.full((2, length), np.nan)
+        thing.left_top = np.zeros((length, 2))
+        thing.drawn_scale = thing.motion.scale * camera.zoom
         thing.hidden_by = {other.id: np.zeros(length) for other in order if other is not thing}
-    grain = rng.normal(0, scene.grain, (height + 16, width + 16, 1)).astype(np.int16) if scene.grain else None
+    grain = _grain(rng, scene) if scene.grain else None
     for t in range(length):
         frame = _background(scene, t)
+        drawn: list[SceneObject] = []
         for thing in order:
-            _draw(scene, thing, t, drawings[thing.id], frame, labels[t])
-        _count(order, labels[t], t)
+            if _draw(scene, thing, t, drawings[thing.id], frame, labels[t], drawn):
+                drawn.append(thing)
+        for thing in drawn:
+            _find_middle(thing, t, labels[t], drawings[thing.id])
         pixels = np.asarray(frame)
-        if grain is not None:
+        if grain is None:
+            frames[t] = pixels
+        else:
             i, j = rng.integers(0, 17, 2)
             noisy = pixels + grain[i : i + height, j : j + width]
-            pixels = np.clip(noisy, 0, 255).astype(np.uint8)
-        frames[t] = pixels
+            np.clip(noisy, 0, 255, out=noisy)
+            frames[t] = noisy
     return frames, labels
 
 
@@ -268,36 +302,71 @@ def _background(scene: Scene, t: int) -> Image.Image:
 
 
 def _draw(
-    scene: Scene, thing: SceneObject, t: int, drawing: _Rendering, frame: Image.Image, labels: np.ndarray
-) -> None:
+    scene: Scene,
+    thing: SceneObject,
+    t: int,
+    rendering: _Rendering,
+    frame: Image.Image,
+    labels: np.ndarray,
+    behind: list[SceneObject],
+) -> bool:
+    """Paint a thing over what is ``behind`` it; whether any of it lies within the frame."""
     height, width = scene.size
     camera, motion = scene.camera, thing.motion
     zoom = camera.zoom[t]
     scale = float(motion.scale[t] * zoom)
-    picture, alpha, mask, area = drawing.at(scale, float(motion.angle[t]))
+    drawing = rendering.at(scale, float(motion.angle[t]))
+    wide, tall = drawing.picture.size
     world_x, world_y = thing.place[0] + motion.dx[t], thing.place[1] + motion.dy[t]
     if thing.grounded:  # What stands on the ground grows and shrinks from its foot.
         world_y -= thing.tall * (motion.scale[t] - 1) / 2
     x = (world_x - width / 2 - camera.x[t]) * zoom + width / 2
     y = (world_y - height / 2 - camera.y[t]) * zoom + height / 2
     thing.x[t], thing.y[t] = x, y
-    thing.width[t], thing.height[t] = picture.size
-    thing.whole[t] = area
-    left, top = round(x - picture.width / 2), round(y - picture.height / 2)
+    thing.width[t], thing.height[t] = wide, tall
+    thing.whole[t] = drawing.area
+    left, top = round(x - wide / 2), round(y - tall / 2)
+    thing.left_top[t] = left, top
     if scene.shadows and thing.grounded:
-        _shadow(frame, left, top, picture.width, picture.height)
-    frame.paste(picture, (left, top), alpha)
-    x0, y0 = max(left, 0), max(top, 0)
-    x1, y1 = min(left + picture.width, width), min(top + picture.height, height)
+        _shadow(frame, left, top, wide, tall)
+    frame.paste(drawing.picture, (left, top), drawing.alpha)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + wide, width), min(top + tall, height)
     if x0 >= x1 or y0 >= y1:
-        return
+        return False
     region = labels[y0:y1, x0:x1]
-    solid = mask[y0 - top : y1 - top, x0 - left : x1 - left]
-    covered = np.bincount(region[solid], minlength=256)
-    for other in scene.objects:
-        if covered[other.id] and other is not thing:
-            other.hidden_by[thing.id][t] += covered[other.id]
+    solid = drawing.mask[y0 - top : y1 - top, x0 - left : x1 - left]
+    thing.seen[t] = np.count_nonzero(solid)
+    for other in behind:
+        if abs(other.x[t] - x) * 2 < other.width[t] + wide and abs(other.y[t] - y) * 2 < other.height[t] + tall:
+            hidden = np.count_nonzero(region[solid] == other.id)
+            other.hidden_by[thing.id][t] = hidden
+            other.seen[t] -= hidden
     region[solid] = thing.id
+    return True
+
+
+def _find_middle(thing: SceneObject, t: int, labels: np.ndarray, rendering: _Rendering) -> None:
+    """The middle of what is seen of a thing, NaN where nothing is."""
+    if thing.seen[t] <= 0:
+        return
+    left, top = thing.left_top[t]
+    if thing.seen[t] == thing.whole[t]:
+        drawing = rendering.at(thing.drawn_scale[t], thing.motion.angle[t])
+        thing.visible_x[t], thing.visible_y[t] = left + drawing.centre_x, top + drawing.centre_y
+        return
+    x0, y0 = max(int(left), 0), max(int(top), 0)
+    box = labels[y0 : int(top + thing.height[t]), x0 : int(left + thing.width[t])] == thing.id
+    count = max(int(np.count_nonzero(box)), 1)
+    thing.visible_x[t] = x0 + float(box.sum(0) @ np.arange(box.shape[1])) / count
+    thing.visible_y[t] = y0 + float(box.sum(1) @ np.arange(box.shape[0])) / count
+
+
+def _grain(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Sensor noise, a little larger than a frame, so that each frame can take another part of it."""
+    height, width = scene.size[0] + 16, scene.size[1] + 16
+    # The sum of four uniform bytes is near enough to a normal distribution, and quick.
+    raw = rng.integers(0, 256, (4, height, width), dtype=np.uint8).astype(np.int16).sum(0) - 510
+    return (raw * (scene.grain / 148)).astype(np.int16)[..., None]
 
 
 _SHADOW = Image.new("L", (96, 24), 0)
@@ -310,14 +379,3 @@ def _shadow(frame: Image.Image, left: int, top: int, width: int, height: int) ->
     deep = max(4, round(min(0.22 * width, 0.12 * height)))
     patch = _SHADOW.resize((max(8, round(width * 1.25)), deep * 2), Image.Resampling.BILINEAR)
     frame.paste((0, 0, 0), (left - round(width * 0.125), top + height - round(deep * 1.15)), patch)
-
-
-def _count(order: list[SceneObject], labels: np.ndarray, t: int) -> None:
-    area = np.bincount(labels.reshape(-1), minlength=256)
-    for thing in order:
-        thing.seen[t] = area[thing.id]
-        if area[thing.id]:
-            # The middle of what is seen, on a coarse grid: enough to say who is further left.
-            ys, xs = np.nonzero(labels[::4, ::4] == thing.id)
-            if len(xs):
-                thing.visible_x[t], thing.visible_y[t] = 4 * xs.mean() + 2, 4 * ys.mean() + 2

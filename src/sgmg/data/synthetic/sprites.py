@@ -125,10 +125,7 @@ class ShapeSource:
 
     def kinds(self) -> Sequence[Kind]:
         """All shapes."""
-        return [
-            Kind(shape, _SHAPE_FAMILIES.get(shape, shape), "shape", "shape", True, ("shape",))
-            for shape in SHAPES
-        ]
+        return [Kind(shape, _SHAPE_FAMILIES.get(shape, shape), "shape", "shape", True, ("shape",)) for shape in SHAPES]
 
     def draw(self, rng: np.random.Generator, avoid: frozenset[str] = frozenset()) -> Sprite:
         """A random shape in a random colour, plain half of the time."""
@@ -223,9 +220,7 @@ def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, side: int) -> None:
         draw.polygon(list(zip(x.tolist(), y.tolist(), strict=True)), fill=255)
 
 
-def _draw_texture(
-    draw: ImageDraw.ImageDraw, texture: str, side: int, spacing: float, phase: float
-) -> None:
+def _draw_texture(draw: ImageDraw.ImageDraw, texture: str, side: int, spacing: float, phase: float) -> None:
     step = side * (0.16 + 0.08 * spacing)
     count = int(side / step) + 3
     if texture == "striped":

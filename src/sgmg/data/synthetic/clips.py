@@ -1,0 +1,55 @@
+"""Training samples straight from the generator, nothing written to disk."""
+
+from dataclasses import replace
+
+import torch
+from torch.utils.data import Dataset
+
+from sgmg.data.sample import Sample
+from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideos
+
+
+class SyntheticClips(Dataset[list[Sample]]):
+    """Generated clips, each with several sentences.
+
+    An item is a list of samples of one clip that share one ``frames`` tensor; their sentences ask for
+    different things where there are as many, so that only language decides.
+
+    Args:
+        config: what the videos are like; its ``length`` and ``expressions`` are replaced by the two below.
+        seed: of the random numbers; another seed, other clips.
+        length: frames of a clip. Motions are fitted to them, so that they can be seen in so few frames.
+        expressions_per_clip: sentences, hence samples, of a clip.
+        size: number of clips in an epoch.
+    """
+
+    def __init__(self, config: SyntheticConfig, seed: int, length: int, expressions_per_clip: int, size: int) -> None:
+        self.videos = SyntheticVideos(replace(config, length=length, expressions=expressions_per_clip), seed)
+        self.expressions_per_clip = expressions_per_clip
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, index: int) -> list[Sample]:
+        """The samples of a clip, ``expressions_per_clip`` of them."""
+        if not 0 <= index < self._size:
+            raise IndexError(index)
+        video = self.videos.generate(index)
+        frames = torch.from_numpy(video.frames).permute(0, 3, 1, 2).contiguous()
+        labels = torch.from_numpy(video.masks)
+        # A scene that allows too few sentences repeats them, so that batches keep their size.
+        chosen = [video.expressions[i % len(video.expressions)] for i in range(self.expressions_per_clip)]
+        return [
+            Sample(
+                frames=frames,
+                masks=labels == expression.object_id if expression.object_id is not None
+                else torch.zeros_like(labels, dtype=torch.bool),
+                expression=expression.text,
+                video=f"{index:06d}",
+                expression_id=str(number),
+                frame_names=[f"{t:05d}" for t in range(len(frames))],
+                kind=expression.kind,
+            )
+            for number, expression in enumerate(chosen)
+        ]  # fmt: skip

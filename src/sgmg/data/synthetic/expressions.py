@@ -1,0 +1,807 @@
+"""Sentences that are true of exactly one thing in a scene, and sentences about things that are not there.
+
+A sentence is a noun and *clues*. Whether a clue holds for a thing is True, False or None: nobody could say.
+A sentence asks for a thing when everything in it is True of that thing and, for every other thing,
+something in it is False. Each clue of a sentence is needed: without it another thing might be meant.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from sgmg.data.synthetic import vocabulary
+from sgmg.data.synthetic.scene import (
+    BOUNCING,
+    DIRECTIONS,
+    ENTERING,
+    GROWING,
+    LEAVING,
+    SHRINKING,
+    STILL,
+    SWINGING,
+    TURNING,
+    Scene,
+    SceneObject,
+)  # fmt: skip
+from sgmg.data.synthetic.sprites import SHAPES, TEXTURES
+from sgmg.data.synthetic.vocabulary import COLORS
+
+KINDS = ("name", "attribute", "motion", "position", "relation", "combined", "absent")
+
+
+@dataclass
+class Expression:
+    """A sentence and what it asks for.
+
+    Attributes:
+        text: the sentence.
+        object_id: the object's number in the label maps; None where the thing is not there.
+        kind: one of :data:`KINDS`.
+        noun: the word that names the thing.
+    """
+
+    text: str
+    object_id: int | None
+    kind: str
+    noun: str
+
+
+@dataclass(frozen=True)
+class Clue:
+    """Something that may be said of a thing beside its name.
+
+    Attributes:
+        kind: "attribute", "motion", "position" or "relation".
+        key: clues of one key are never put into one sentence.
+        before: adjectives, to stand before the noun ("red"), or () where it has none.
+        after: phrases to stand after the noun ("moving left").
+        holds: whether it is True, False or None of a thing.
+        best: set for superlatives ("leftmost"): whether a thing beats all of these others.
+    """
+
+    kind: str
+    key: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    holds: Callable[[SceneObject], bool | None] | None = None
+    best: Callable[[SceneObject, list[SceneObject]], bool] | None = None
+    order: int = 2  # Of adjectives: size before texture before colour.
+
+
+# ------------------------------------------------------------------------------------------ nouns
+
+# What a shape's name may also be said of, among cutouts.
+_LIKE_SHAPES = {
+    "circle": ("ball", "clock", "food", "wheel", "fruit", "flower", "vessel", "sign", "seat"),
+    "ring": ("ball", "clock", "vessel"), "ellipse": ("ball", "food", "fruit", "balloon"),
+    "star": ("star", "flower"), "square": ("box", "screen", "sign"), "diamond": ("sign", "box"),
+    "hexagon": ("sign", "ball"), "pentagon": ("sign", "ball"), "crescent": ("fruit",),
+}  # fmt: skip
+_ANYTHING = ("thing", "object")
+
+
+def is_called(word: str, thing: SceneObject) -> bool | None:
+    """Whether a noun is True, False or None of a thing."""
+    sprite = thing.sprite
+    if word in sprite.names or word in _ANYTHING:
+        return True
+    if word in sprite.kind.words or word == sprite.kind.name:
+        return True
+    if word in vocabulary.PERSON_WORDS:
+        return True if sprite.is_person else _none_if(sprite.kind.family in ("figure", "monkey", "clothing"))
+    if word in vocabulary.PERSON_GUESSES:
+        return _none_if(sprite.is_person or sprite.kind.family in ("figure", "clothing"))
+    if sprite.source == "shapes":
+        asked = next((shape for shape, words in SHAPES.items() if word in words), None)
+        if asked is None:
+            return _none_if(sprite.kind.name in ("circle", "ring", "ellipse") and word in ("ball", "balloon"))
+        return _none_if(_shape_family(asked) == sprite.kind.family)
+    asked = next((shape for shape, words in SHAPES.items() if word in words), None)
+    if asked is not None:
+        return _none_if(sprite.kind.family in _LIKE_SHAPES.get(asked, ()))
+    if word in ("animal", "vehicle", "bug", "insect", "fruit", "vegetable", "toy", "shape"):
+        return _none_if(_general_doubt(word, sprite.kind.family))
+    family = family_of(word)
+    if family is None:
+        # A name that only some pictures of its kind carry ("collie"): nobody decides among like things.
+        return None
+    return _none_if(family == sprite.kind.family or _carries(word, thing))
+
+
+def _none_if(doubt: bool) -> bool | None:
+    return None if doubt else False
+
+
+def _shape_family(shape: str) -> str:
+    from sgmg.data.synthetic.sprites import _SHAPE_FAMILIES
+
+    return _SHAPE_FAMILIES.get(shape, shape)
+
+
+_ANIMAL_FAMILIES = frozenset(
+    kind.family for kind in vocabulary.KINDS.values() if "animal" in kind.words or kind.family == "dinosaur"
+)
+
+
+def _general_doubt(word: str, family: str) -> bool:
+    if word in ("animal", "bug", "insect"):
+        return family in _ANIMAL_FAMILIES or family in ("shell", "star", "figure", "fossil", "person", "butterfly")
+    if word == "vehicle":
+        return family in ("road", "bike", "train", "aircraft", "boat", "balloon", "cart", "seat", "rocket", "gun")
+    return family in ("fruit", "vegetable", "mushroom", "food", "figure", "plant", "flower", "balloon", "ball")
+
+
+# Carried or worn things that a person's picture may show without being the thing itself.
+_ON_PEOPLE = frozenset(("bag", "headwear", "clothing", "footwear", "glasses", "handheld", "clock", "umbrella",
+                        "headphones"))  # fmt: skip
+
+
+def _carries(word: str, thing: SceneObject) -> bool:
+    return thing.sprite.is_person and family_of(word) in _ON_PEOPLE
+
+
+_FAMILY_OF_WORD: dict[str, str] = {}
+for _kind in vocabulary.KINDS.values():
+    for _word in (_kind.name, *_kind.words):
+        _FAMILY_OF_WORD.setdefault(_word, _kind.family)
+_FAMILY_OF_WORD.update(dict.fromkeys(vocabulary.PERSON_GUESSES + vocabulary.PERSON_WORDS, "person"))
+
+
+def family_of(word: str) -> str | None:
+    """The family of things that a noun names, or None where that is not known."""
+    return _FAMILY_OF_WORD.get(word)
+
+
+# ------------------------------------------------------------------------------------------ clues
+
+
+class Facts:
+    """What can be said about the things of a drawn scene.
+
+    Args:
+        scene: drawn, so that where its objects are seen is known.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.unit = scene.size[1] / 512
+        # A thing that is never seen is not there for any sentence.
+        least = 0.0004 * scene.size[0] * scene.size[1]
+        self.things = [thing for thing in scene.objects if thing.seen.max(initial=0) > least]
+
+    def askable(self, thing: SceneObject) -> bool:
+        """Whether enough of a thing is seen, often enough, to ask for it."""
+        least = 0.0012 * self.scene.size[0] * self.scene.size[1]
+        often = float(((thing.seen > least) & (thing.share > 0.2)).mean())
+        return often >= 0.5
+
+    # -- attributes
+
+    def color(self, color: str) -> Clue:
+        """The thing is of a colour."""
+        words = vocabulary.COLOR_SYNONYMS.get(color, (color,))
+
+        def holds(thing: SceneObject) -> bool | None:
+            sprite = thing.sprite
+            if color in sprite.colors:
+                return True
+            return None if color in sprite.near or sprite.is_person else False
+
+        after = tuple(f"that is {word}" for word in words) + tuple(f"which is {word}" for word in words)
+        return Clue("attribute", "color", words, after, holds)
+
+    def texture(self, texture: str) -> Clue:
+        """The thing has a texture."""
+        before = {"striped": ("striped",), "dotted": ("dotted", "spotted"), "plain": ("plain",),
+                  "checkered": ("checkered",)}[texture]  # fmt: skip
+        after = {"striped": ("with stripes",), "dotted": ("with dots",), "plain": ("without a pattern",),
+                 "checkered": ("with a checkered pattern",)}[texture]  # fmt: skip
+
+        def holds(thing: SceneObject) -> bool | None:
+            known = thing.sprite.texture
+            return known == texture if known is not None else None
+
+        return Clue("attribute", "texture", before, after, holds, order=1)
+
+    def garment(self, tag: str, color: str | None) -> Clue:
+        """The person wears a garment, of a colour or of any."""
+        after: list[str] = []
+        for word in vocabulary.GARMENT_WORDS[tag]:
+            shades = vocabulary.COLOR_SYNONYMS.get(color, (color,)) if color else ("",)
+            for shade in shades:
+                named = f"{shade} {word}".strip()
+                one = named if word in vocabulary.PLURAL_GARMENTS else _with_a(named)
+                if word in vocabulary.CARRIED_GARMENTS:
+                    after += [f"with {one}", f"carrying {one}", f"with the {named}", f"holding {one}"]
+                else:
+                    after += [f"in {one}", f"wearing {one}", f"in the {named}", f"with the {named}",
+                              f"dressed in {one}", f"wearing the {named}"]  # fmt: skip
+
+        def holds(thing: SceneObject) -> bool | None:
+            if not thing.sprite.is_person:
+                return False
+            sure, doubt = False, False
+            for worn in thing.sprite.garments:
+                if worn.tag == tag and (color is None or worn.color == color):
+                    sure = True
+                elif worn.tag in vocabulary.like_garments(tag) and (
+                    color is None or worn.color is None or vocabulary.near_colors(worn.color, color)
+                ):
+                    doubt = True
+            return True if sure else _none_if(doubt)
+
+        return Clue("attribute", "garment", (), tuple(after), holds)
+
+    def dressed(self, color: str) -> Clue:
+        """The person is mostly dressed in a colour."""
+
+        def holds(thing: SceneObject) -> bool | None:
+            if not thing.sprite.is_person:
+                return False
+            worn = thing.sprite.garments
+            share = sum(g.share for g in worn if g.color == color)
+            like = sum(g.share for g in worn if g.color is None or vocabulary.near_colors(g.color, color))
+            if share > 0.4 and share > 0.6 * sum(g.share for g in worn):
+                return True
+            return _none_if(like > 0.06)
+
+        words = vocabulary.COLOR_SYNONYMS.get(color, (color,))
+        after = [f"{how} {word}" for word in words for how in ("in", "dressed in", "wearing", "in all")]
+        return Clue("attribute", "garment", (), tuple(after), holds)
+
+    def size(self, big: bool) -> Clue:
+        """The thing is clearly bigger, or smaller, than all others that could be meant."""
+
+        def best(thing: SceneObject, others: list[SceneObject]) -> bool:
+            mine = _extent(thing)
+            return all(mine > 1.4 * _extent(other) if big else mine * 1.4 < _extent(other) for other in others)
+
+        before = ("big", "large", "biggest", "largest", "bigger", "larger") if big else (
+            "small", "little", "smallest", "smaller", "tiny")  # fmt: skip
+        return Clue("attribute", "size", before, (), best=best, order=0)
+
+    # -- motion
+
+    def _velocity(self, thing: SceneObject, axis: int, screen: bool) -> float:
+        """Mean velocity along an axis, in units a frame, in the world or on the screen."""
+        if self.scene.length < 2:
+            return 0.0
+        if screen:
+            path = thing.x if axis == 0 else thing.y
+        else:
+            path = thing.motion.dx if axis == 0 else thing.motion.dy
+        return float(path[-1] - path[0]) / (len(path) - 1) / self.unit
+
+    def _moves(self, thing: SceneObject) -> bool | None:
+        motion, drift = thing.motion, self.scene.camera.drift / self.unit
+        speed = motion.speed / self.unit
+        scales = abs(float(np.log(motion.scale[-1] / motion.scale[0])))
+        sways = float(np.ptp(motion.angle)) if len(motion.angle) else 0.0
+        if speed > 0.7 or motion.turn_rate > 2 or scales > 0.2:
+            return True
+        steady = speed < 0.12 and scales < 0.03 and sways < 4 and drift < 0.5
+        zooms = float(np.ptp(self.scene.camera.zoom)) > 0.05
+        return False if steady and not zooms else None
+
+    def still(self) -> Clue:
+        """The thing does not move."""
+
+        def holds(thing: SceneObject) -> bool | None:
+            moves = self._moves(thing)
+            return None if moves is None else not moves
+
+        words = ("that is not moving", "standing still", "that stays still", "that does not move", "staying still",
+                 "which stays in place")  # fmt: skip
+        return Clue("motion", "motion", ("still", "motionless"), words, holds)
+
+    def moving(self) -> Clue:
+        """The thing moves somehow."""
+        return Clue("motion", "motion", ("moving",), ("that is moving", "that moves", "in motion"), self._moves)
+
+    def direction(self, name: str) -> Clue:
+        """The thing moves left, right, up or down: in the world and on the screen alike."""
+        axis = 0 if name in ("left", "right") else 1
+        sign = 1.0 if name in ("right", "down") else -1.0
+
+        def holds(thing: SceneObject) -> bool | None:
+            if thing.motion.name in (SWINGING, BOUNCING, GROWING, SHRINKING):
+                return None
+            along = [sign * self._velocity(thing, axis, screen) for screen in (False, True)]
+            across = [abs(self._velocity(thing, 1 - axis, screen)) for screen in (False, True)]
+            if min(along) > 0.7 and all(a > 1.8 * b for a, b in zip(along, across, strict=True)):
+                return True
+            return _none_if(max(along) > 0.2)
+
+        verbs = ("moving", "going", "heading")
+        ends = {
+            "left": ("left", "to the left", "leftwards"), "right": ("right", "to the right", "rightwards"),
+            "up": ("up", "upwards"), "down": ("down", "downwards"),
+        }[name]  # fmt: skip
+        phrases = [f"{verb} {end}" for verb in verbs for end in ends]
+        phrases += [f"that moves {end}" for end in ends] + [f"which is moving {end}" for end in ends]
+        return Clue("motion", "motion", (), tuple(phrases), holds)
+
+    def speed(self, fast: bool) -> Clue:
+        """The thing moves fast or slowly, clearly more so than everything else that could be meant."""
+
+        def holds(thing: SceneObject) -> bool | None:
+            speed, drift = thing.motion.speed / self.unit, self.scene.camera.drift / self.unit
+            if thing.motion.name in (TURNING, GROWING, SHRINKING) or drift > 0.7:
+                return None
+            if fast:
+                return True if speed > 3.6 else _none_if(speed > 2.0)
+            if speed < 0.12:
+                return False if thing.motion.name == STILL else None
+            return True if 0.6 < speed < 1.7 else _none_if(speed < 3.0)
+
+        words = ("moving fast", "that moves quickly", "moving quickly", "that is fast") if fast else (
+            "moving slowly", "that moves slowly", "which is slow")  # fmt: skip
+        return Clue("motion", "speed", ("fast", "fast moving") if fast else ("slow", "slowly moving"), words, holds)
+
+    def named_motion(self, name: str) -> Clue:
+        """The thing turns, grows, shrinks, bounces, swings, enters or leaves."""
+        zoom = self.scene.camera.zoom
+        zooms = float(np.ptp(zoom)) > 0.04
+
+        def holds(thing: SceneObject) -> bool | None:
+            motion = thing.motion
+            if name == TURNING:
+                return True if motion.turn_rate > 2.5 else _none_if(float(np.ptp(motion.angle)) > 5)
+            if name in (GROWING, SHRINKING):
+                ratio = float(np.log(motion.scale[-1] / motion.scale[0])) * (1 if name == GROWING else -1)
+                return True if ratio > 0.22 and not zooms else _none_if(ratio > 0.02 or zooms)
+            if name in (ENTERING, LEAVING):
+                share = thing.share if name == ENTERING else thing.share[::-1]
+                if motion.name in (ENTERING, LEAVING, *DIRECTIONS) and share[0] < 0.2 and share[-1] > 0.6:
+                    return True if motion.name == name else None
+                return _none_if(share[0] < 0.85)
+            if motion.name == name:
+                reach = np.ptp(motion.dy) if name == BOUNCING else np.ptp(motion.dx)
+                return True if reach > 8 * self.unit and self.scene.length >= 6 else None
+            return False
+
+        words = {
+            TURNING: ("turning", "spinning", "rotating", "that turns around", "that is rotating"),
+            GROWING: ("getting bigger", "growing", "that gets larger", "coming closer"),
+            SHRINKING: ("getting smaller", "shrinking", "that gets smaller"),
+            BOUNCING: ("bouncing", "jumping up and down", "that bounces", "bouncing up and down"),
+            SWINGING: ("moving back and forth", "going from side to side", "that swings from side to side"),
+            ENTERING: ("entering the frame", "coming into view", "that comes in", "that enters the scene"),
+            LEAVING: ("leaving the frame", "going out of view", "that goes away", "that leaves the scene"),
+        }[name]
+        before = {TURNING: ("spinning", "rotating"), BOUNCING: ("bouncing",), GROWING: ("growing",),
+                  SHRINKING: ("shrinking",)}.get(name, ())  # fmt: skip
+        return Clue("motion", "motion", before, words, holds)
+
+    # -- position
+
+    def extreme(self, side: str) -> Clue:
+        """The thing is further to a side than all others that could be meant, whenever both are seen."""
+        axis = 0 if side in ("left", "right") else 1
+        sign = 1.0 if side in ("right", "bottom") else -1.0
+        margin = (0.06 * self.scene.size[1]) if axis == 0 else (0.09 * self.scene.size[0])
+
+        def best(thing: SceneObject, others: list[SceneObject]) -> bool:
+            mine = thing.visible_x if axis == 0 else thing.visible_y
+            for other in others:
+                its = other.visible_x if axis == 0 else other.visible_y
+                both = ~np.isnan(mine) & ~np.isnan(its)
+                if not both.any() or (sign * (mine - its)[both] > margin).mean() < 0.95:
+                    return False
+            return True
+
+        before, after = {
+            "left": (("leftmost", "left"), ("on the left", "furthest to the left", "on the left side", "at the left")),
+            "right": (("rightmost", "right"), ("on the right", "furthest to the right", "on the right side",
+                                               "at the right")),
+            "top": (("topmost", "top", "highest", "upper"), ("at the top", "at the very top")),
+            "bottom": (("bottom", "lowest", "lower"), ("at the bottom", "at the very bottom")),
+        }[side]  # fmt: skip
+        return Clue("position", "position", before, after, best=best)
+
+    def middle(self) -> Clue:
+        """The thing stands between two others that could be meant."""
+
+        def best(thing: SceneObject, others: list[SceneObject]) -> bool:
+            if len(others) < 2 or len(others) % 2:
+                return False
+            margin = 0.07 * self.scene.size[1]
+            left = right = 0
+            for other in others:
+                gap = other.visible_x - thing.visible_x
+                gap = gap[~np.isnan(gap)]
+                left += bool(len(gap) and (gap < -margin).mean() > 0.95)
+                right += bool(len(gap) and (gap > margin).mean() > 0.95)
+            return left == right == len(others) // 2
+
+        return Clue("position", "position", ("middle",), ("in the middle", "in between the others"), best=best)
+
+    # -- relations
+
+    def relation(self, name: str, anchor: SceneObject, called: str) -> Clue:
+        """Where the thing is as seen from another one, which ``called`` names alone."""
+
+        def holds(thing: SceneObject) -> bool | None:
+            if thing is anchor:
+                return False
+            return self._related(name, thing, anchor)
+
+        phrases = {
+            "left": ("to the left of {}", "left of {}", "on the left of {}"),
+            "right": ("to the right of {}", "right of {}", "on the right of {}"),
+            "above": ("above {}", "over {}"),
+            "below": ("below {}", "under {}"),
+            "behind": ("behind {}", "that is behind {}", "partly hidden by {}"),
+            "front": ("in front of {}", "that is in front of {}"),
+            "beside": ("next to {}", "beside {}", "near {}"),
+            "held": _held_phrases(anchor.sprite.is_person),
+            "holds": ("with {}", "holding {}", "that has {}"),
+            "rides": ("on {}", "with {}", "riding {}"),
+        }[name]  # fmt: skip
+        after = tuple(phrase.format(f"the {called}") for phrase in phrases)
+        if name == "holds":
+            after += tuple(phrase.format(_with_a(called)) for phrase in phrases)
+        return Clue("relation", "relation", (), after, holds)
+
+    def _related(self, name: str, thing: SceneObject, anchor: SceneObject) -> bool | None:
+        both = (thing.seen > 0) & (anchor.seen > 0)
+        if not both.any():
+            return None
+        if name in ("held", "holds", "rides"):
+            held, holder = (thing, anchor) if name == "held" else (anchor, thing)
+            if held.holder == holder.id:
+                riding = held.sprite.kind.family in _RIDDEN
+                return None if name != "held" and riding != (name == "rides") else True
+            return _none_if(self._touch(thing, anchor, both))
+        dx = (thing.x - anchor.x)[both]
+        dy = (thing.y - anchor.y)[both]
+        half_w = (thing.width + anchor.width)[both] / 2
+        half_h = (thing.height + anchor.height)[both] / 2
+        if name in ("left", "right"):
+            gap = dx if name == "right" else -dx
+            clear = (gap > np.maximum(0.6 * half_w, 24 * self.unit)) & (np.abs(dy) < 1.1 * half_h)
+            wrong = gap < 0
+        elif name in ("above", "below"):
+            gap = dy if name == "below" else -dy
+            clear = (gap > 0.75 * half_h) & (np.abs(dx) < 0.8 * half_w)
+            wrong = gap < 0.1 * half_h
+        elif name == "beside":
+            distance = np.maximum(np.abs(dx) - half_w, np.abs(dy) - half_h)
+            clear = distance < 0.05 * self.scene.size[1]
+            wrong = distance > 0.16 * self.scene.size[1]
+        else:
+            near, far = (anchor, thing) if name == "behind" else (thing, anchor)
+            hidden = far.hidden_by[near.id][both] / np.maximum(far.whole[both], 1)
+            clear = (hidden > 0.08) & (far.share[both] > 0.15)
+            wrong = (hidden == 0) & ~(self._touches(thing, anchor)[both])
+            reverse = near.hidden_by[far.id][both] / np.maximum(near.whole[both], 1)
+            wrong |= reverse > 0.08
+        if clear.mean() >= 0.9:
+            return True
+        return False if wrong.mean() >= 0.95 else None
+
+    def _touches(self, one: SceneObject, other: SceneObject) -> np.ndarray:
+        apart = (np.abs(one.x - other.x) > 0.52 * (one.width + other.width)) | (
+            np.abs(one.y - other.y) > 0.52 * (one.height + other.height)
+        )
+        return ~apart
+
+    def _touch(self, one: SceneObject, other: SceneObject, both: np.ndarray) -> bool:
+        return bool(self._touches(one, other)[both].any())
+
+
+_RIDDEN = frozenset(("bike", "seat"))
+
+
+def _held_phrases(person: bool) -> tuple[str, ...]:
+    if person:
+        return ("held by {}", "that {} is holding", "in the hands of {}", "carried by {}")
+    return ("on {}", "with {}")
+
+
+def _extent(thing: SceneObject) -> float:
+    """The typical length of a thing's visible picture, pixels: the root of its whole area."""
+    seen = thing.whole[thing.seen > 0]
+    return float(np.sqrt(np.median(seen))) if len(seen) else 0.0
+
+
+def _with_a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+# --------------------------------------------------------------------------------------- sentences
+
+
+class Sentences:
+    """Finds sentences about the things of a drawn scene.
+
+    Args:
+        scene: drawn.
+        kinds: which kinds of sentences may be made, of :data:`KINDS`.
+        names: nouns to draw from for things that are not there, with their families.
+    """
+
+    def __init__(
+        self, scene: Scene, kinds: Iterable[str], names: list[tuple[str, str]], rng: np.random.Generator
+    ) -> None:
+        self.facts = Facts(scene)
+        self.kinds = set(kinds)
+        self._names = names
+        self._rng = rng
+        self._people = sum(thing.sprite.is_person for thing in self.facts.things)
+        # What holds for whom, worked out once: every sentence is a choice among these.
+        self._clues: list[tuple[Clue, dict[int, bool | None]]] = [
+            (clue, {thing.id: clue.holds(thing) for thing in self.facts.things} if clue.holds else {})
+            for clue in self._all_clues()
+        ]
+
+    # -- present
+
+    def of(self, thing: SceneObject, count: int = 1) -> list[Expression]:
+        """Up to ``count`` different sentences that ask for a thing, of as many kinds as there are."""
+        if not self.facts.askable(thing) or thing.sprite.kind.family in self.facts.scene.contents:
+            return []
+        found: list[tuple[str, str, tuple[Clue, ...]]] = []
+        for noun in self._nouns(thing):
+            found += self._needed(thing, noun)
+        expressions: list[Expression] = []
+        seen: set[str] = set()
+        used: dict[str, int] = {}
+        while found and len(expressions) < count:
+            weights = np.array([_KIND_WEIGHTS[kind] / (1 + 4 * used.get(kind, 0)) for kind, _, _ in found])
+            per_kind = {k: sum(kind == k for kind, _, _ in found) for k in {kind for kind, _, _ in found}}
+            weights = weights / np.array([per_kind[kind] for kind, _, _ in found])
+            kind, noun, clues = found.pop(int(self._rng.choice(len(found), p=weights / weights.sum())))
+            text = self._say(noun, clues)
+            if text not in seen:
+                seen.add(text)
+                used[kind] = used.get(kind, 0) + 1
+                expressions.append(Expression(text, thing.id, kind, noun))
+        return expressions
+
+    def _nouns(self, thing: SceneObject) -> list[str]:
+        """A few nouns for a thing: its everyday kind, often another name, sometimes a general word."""
+        sprite, rng = thing.sprite, self._rng
+        if sprite.is_person:
+            nouns = [str(rng.choice(vocabulary.PERSON_WORDS, p=[0.9, 0.05, 0.05]))]
+            if self._people == 1:
+                nouns.append(str(rng.choice(vocabulary.PERSON_GUESSES)))
+            return nouns
+        names = list(sprite.names)
+        if sprite.source == "shapes":
+            nouns = [names[0] if rng.random() < 0.85 else str(rng.choice(names))]
+            if rng.random() < 0.15:
+                nouns.append(str(rng.choice(["shape", "object", "thing"])))
+            return nouns
+        nouns = [sprite.kind.name] if rng.random() < 0.7 else []
+        if not nouns or rng.random() < 0.4:
+            nouns.append(str(rng.choice(names)))
+        return list(dict.fromkeys(nouns))
+
+    def _needed(self, thing: SceneObject, noun: str) -> list[tuple[str, str, tuple[Clue, ...]]]:
+        """All (kind, noun, clues) that ask for a thing and hold no clue too many."""
+        others = [other for other in self.facts.things if other is not thing]
+        asked = "person" if noun in vocabulary.PERSON_GUESSES else noun
+        rivals = [other for other in others if is_called(asked, other) is not False]
+        general = noun in _ANYTHING or noun == "shape"
+        if not rivals:
+            return [("name", noun, ())] if "name" in self.kinds and not general else []
+        plain, superlative = [], []
+        for clue, truth in self._clues:
+            if clue.best is not None:
+                superlative.append(clue)
+            elif truth[thing.id]:
+                left = frozenset(other.id for other in rivals if truth[other.id] is not False)
+                if len(left) < len(rivals):
+                    plain.append((clue, left))
+        everyone = frozenset(other.id for other in rivals)
+        found: list[tuple[str, str, tuple[Clue, ...]]] = []
+        for count in (0, 1, 2, 3):
+            for chosen in combinations(plain, count):
+                clues = tuple(clue for clue, _ in chosen)
+                if len({clue.key for clue in clues}) < count or not _each_needed([s for _, s in chosen], everyone):
+                    continue
+                left = everyone
+                for _, still in chosen:
+                    left = left & still
+                if count and not left:
+                    self._add(found, noun, clues)
+                elif left and count < 3:
+                    rest = [other for other in rivals if other.id in left]
+                    for clue in superlative:
+                        if clue.key in {c.key for c in clues} or not clue.best or not clue.best(thing, rest):
+                            continue
+                        # Every other clue must be needed: the superlative alone must not decide.
+                        if self._superlative_needs_all(thing, clue, chosen, rivals):
+                            self._add(found, noun, (*clues, clue))
+        return found
+
+    def _superlative_needs_all(
+        self,
+        thing: SceneObject,
+        clue: Clue,
+        chosen: tuple[tuple[Clue, frozenset[int]], ...],
+        rivals: list[SceneObject],
+    ) -> bool:
+        for i in range(len(chosen)):
+            rest = [r for r in rivals if all(r.id in left for j, (_, left) in enumerate(chosen) if j != i)]
+            if clue.best is not None and clue.best(thing, rest):
+                return False
+        return True
+
+    def _add(self, found: list[tuple[str, str, tuple[Clue, ...]]], noun: str, clues: tuple[Clue, ...]) -> None:
+        kinds = {clue.kind for clue in clues}
+        kind = kinds.pop() if len(kinds) == 1 else "combined"
+        if kind in self.kinds:
+            found.append((kind, noun, clues))
+
+    def _all_clues(self) -> list[Clue]:
+        facts = self.facts
+        clues: list[Clue] = []
+        if self.kinds & {"attribute", "combined"}:
+            clues += [facts.color(color) for color in COLORS if self._any(lambda s, c=color: c in s.colors)]
+            clues += [facts.texture(t) for t in TEXTURES if self._any(lambda s, t=t: s.texture == t)]
+            worn = sorted({
+                (g.tag, color) for thing in facts.things for g in thing.sprite.garments
+                if g.tag in vocabulary.GARMENT_WORDS and g.share > 0.02
+                for color in ((g.color, None) if g.color else (None,))
+            }, key=str)  # fmt: skip
+            clues += [facts.garment(tag, color) for tag, color in worn]
+            clues += [facts.dressed(color) for color in sorted({c for _, c in worn if c and c != "beige"})]
+            clues += [facts.size(True), facts.size(False)]
+        if self.kinds & {"motion", "combined"} and facts.scene.length > 1:
+            clues += [facts.still(), facts.moving(), facts.speed(True), facts.speed(False)]
+            clues += [facts.direction(name) for name in DIRECTIONS]
+            clues += [facts.named_motion(name) for name in (TURNING, GROWING, SHRINKING, BOUNCING, SWINGING,
+                                                            ENTERING, LEAVING)]  # fmt: skip
+        if self.kinds & {"position", "combined"}:
+            clues += [facts.extreme(side) for side in ("left", "right", "top", "bottom")] + [facts.middle()]
+        if self.kinds & {"relation", "combined"}:
+            clues += self._relations()
+        return clues
+
+    def _any(self, test: Callable[..., bool]) -> bool:
+        return any(test(thing.sprite) for thing in self.facts.things)
+
+    def _relations(self) -> list[Clue]:
+        clues = []
+        for anchor in self.facts.things:
+            if not self.facts.askable(anchor):
+                continue
+            called = self._called_alone(anchor)
+            if called is None:
+                continue
+            names = ["left", "right", "behind", "front", "beside", "above", "below"]
+            if anchor.holder is not None:
+                names = ["rides"] if anchor.sprite.kind.family in _RIDDEN else ["holds"]
+            elif any(thing.holder == anchor.id for thing in self.facts.things):
+                names.append("held")
+            clues += [self.facts.relation(name, anchor, called) for name in names]
+        return clues
+
+    def _called_alone(self, anchor: SceneObject) -> str | None:
+        """A noun, perhaps with a colour, that names this thing and no other here."""
+        others = [thing for thing in self.facts.things if thing is not anchor]
+        sprite = anchor.sprite
+        if sprite.kind.family in self.facts.scene.contents:
+            return None
+        name = sprite.kind.name
+        if all(is_called(name, other) is False for other in others):
+            if sprite.is_person and self._people == 1 and self._rng.random() < 0.5:
+                return str(self._rng.choice(vocabulary.PERSON_GUESSES[:4]))
+            return name
+        for color in sorted(sprite.colors):
+            clue = self.facts.color(color)
+            rivals = [other for other in others if is_called(name, other) is not False]
+            if clue.holds and all(clue.holds(other) is False for other in rivals):
+                return f"{color} {name}"
+        return None
+
+    # -- absent
+
+    def absent(self) -> Expression | None:
+        """A sentence about something that is not there, or None where none was found.
+
+        Half of them are hard: of the right kind but with a clue that no such thing here fits.
+        """
+        rng = self._rng
+        for _ in range(12):
+            if rng.random() < 0.5 and self.facts.things:
+                thing = self.facts.things[int(rng.integers(len(self.facts.things)))]
+                noun = str(rng.choice(self._nouns(thing)))
+                if thing.sprite.kind.family in self.facts.scene.contents:
+                    continue
+                clue = self._impossible(thing, noun)
+                if clue is not None:
+                    return Expression(self._say(noun, (clue,)), None, "absent", noun)
+                continue
+            noun, family = self._names[int(rng.integers(len(self._names)))]
+            if family in self.facts.scene.contents:
+                continue
+            if all(is_called(noun, thing) is False for thing in self.facts.things):
+                clues: tuple[Clue, ...] = ()
+                if rng.random() < 0.4:
+                    clues = (self._random_clue(),)
+                return Expression(self._say(noun, clues), None, "absent", noun)
+        return None
+
+    def _impossible(self, thing: SceneObject, noun: str) -> Clue | None:
+        """A clue that is False of everything the noun could mean."""
+        asked = "person" if noun in vocabulary.PERSON_GUESSES else noun
+        meant = [other for other in self.facts.things if is_called(asked, other) is not False]
+        candidates: list[Clue] = []
+        if thing.sprite.is_person:
+            for _ in range(3):
+                tag = str(self._rng.choice(["coat", "jacket", "shirt", "dress", "skirt", "pants", "shorts", "hat"]))
+                candidates.append(self.facts.garment(tag, str(self._rng.choice(COLORS[:11]))))
+        elif thing.sprite.colors:
+            candidates += [self.facts.color(str(color)) for color in self._rng.choice(COLORS, 3, replace=False)]
+        if thing.sprite.texture:
+            candidates.append(self.facts.texture(str(self._rng.choice(TEXTURES[1:]))))
+        if self.facts.scene.length > 1 and "motion" in self.kinds:
+            candidates.append(self.facts.direction(str(self._rng.choice(list(DIRECTIONS)))))
+        self._rng.shuffle(candidates)  # type: ignore[arg-type]
+        for clue in candidates:
+            if clue.holds and all(clue.holds(other) is False for other in meant):
+                return clue
+        return None
+
+    def _random_clue(self) -> Clue:
+        if self._rng.random() < 0.6:
+            return self.facts.color(str(self._rng.choice(COLORS)))
+        return self.facts.direction(str(self._rng.choice(list(DIRECTIONS))))
+
+    # -- wording
+
+    def _say(self, noun: str, clues: tuple[Clue, ...]) -> str:
+        """Words for a noun and clues: one of many phrasings."""
+        rng = self._rng
+        before: list[tuple[int, str]] = []
+        after: list[str] = []
+        for clue in clues:
+            if clue.before and (not clue.after or rng.random() < 0.72):
+                before.append((clue.order, str(rng.choice(clue.before))))
+            else:
+                after.append(str(rng.choice(clue.after)))
+        before.sort(key=lambda pair: pair[0])
+        # Adjectives like "leftmost" come first of all.
+        words = sorted((word for _, word in before), key=lambda word: word not in _FIRST_ADJECTIVES)
+        after.sort(key=_after_order)
+        phrase = " ".join([*words, noun])
+        definite = any(word in _DEFINITE for word in words)
+        draw = rng.random()
+        if draw < 0.62 or (definite and draw < 0.85):
+            phrase = f"the {phrase}"
+        elif draw < 0.82:
+            phrase = _with_a(phrase)
+        phrase = " ".join([phrase, *after])
+        if rng.random() < 0.04:
+            phrase += str(rng.choice([" in the video", " in the scene", " in the picture"]))
+        return phrase
+
+
+_FIRST_ADJECTIVES = frozenset(("leftmost", "rightmost", "topmost", "left", "right", "top", "bottom", "middle",
+                               "lowest", "highest", "upper", "lower"))  # fmt: skip
+_DEFINITE = _FIRST_ADJECTIVES | {"biggest", "largest", "smallest", "bigger", "smaller", "larger"}
+_KIND_WEIGHTS = {"name": 1.0, "attribute": 1.0, "motion": 1.0, "position": 0.7, "relation": 1.0, "combined": 0.8}
+
+
+def _after_order(phrase: str) -> int:
+    """Clothes and colours before motion before relations."""
+    if phrase.startswith(("in ", "wearing", "dressed", "with", "that is", "which is")):
+        return 0
+    return 1 if phrase.startswith(("moving", "going", "heading")) else 2
+
+
+def _each_needed(left: list[frozenset[int]], everyone: frozenset[int]) -> bool:
+    """Whether each of some clues rules out somebody whom all the others together do not."""
+    for i in range(len(left)):
+        rest = everyone
+        for j, still in enumerate(left):
+            if j != i:
+                rest = rest & still
+        if rest <= left[i]:
+            return False
+    return True

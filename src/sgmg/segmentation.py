@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+import sgmg
 from sgmg.errors import InputError
 from sgmg.output import new_folder
 from sgmg.overlay import Painter, colour_of
@@ -189,7 +189,7 @@ class Segmentation:
     def summary(self) -> dict[str, Any]:
         """What `result.json` says, without the frames: plain values."""
         return {
-            "sgmg": _version(),
+            "sgmg": sgmg.__version__,
             "source": self.source,
             "width": self.size[1],
             "height": self.size[0],
@@ -240,10 +240,3 @@ def _slug(text: str) -> str:
     """A name for any file system: "The dog's ball!" becomes "the-dog-s-ball"."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:60].strip("-") or "expression"
-
-
-def _version() -> str:
-    try:
-        return version("sgmg")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from ref_youtube_vos_layout import write_dataset, write_list
 from rich.console import Console
@@ -85,10 +84,11 @@ def test_limit_counts_videos(data: RefYouTubeVOS) -> None:
 def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTubeVOS) -> None:
     asked: list[tuple[int, list[str]]] = []
 
-    def segmenter(frames: torch.Tensor, expressions: list[str]) -> SimpleNamespace:
-        assert frames.dtype == torch.uint8
+    def segmenter(frames: np.ndarray, expressions: list[str], **_: object) -> SimpleNamespace:
+        assert frames.shape == (3, 40, 60, 3)
+        assert frames.dtype == np.uint8
         asked.append((len(frames), expressions))
-        return SimpleNamespace(masks=np.zeros((len(expressions), len(frames), *frames.shape[2:]), bool))
+        return SimpleNamespace(masks=np.zeros((len(expressions), *frames.shape[:3]), bool))
 
     result = evaluate(data, ModelPredictor(segmenter)).to_dict()  # type: ignore[arg-type]
     assert [length for length, _ in asked] == [3, 3]
@@ -103,15 +103,11 @@ def keep(folder: Path, data: RefYouTubeVOS) -> None:
         for expression, masks in zip(video.expressions, deaf(data, video, video.expressions), strict=True):
             (folder / video.name / expression.id).mkdir(parents=True)
             for frame, mask in zip(video.frames, masks, strict=True):
-                Image.fromarray(mask.astype(np.uint8) * 255).save(
-                    folder / video.name / expression.id / f"{frame}.png"
-                )
+                Image.fromarray(mask.astype(np.uint8) * 255).save(folder / video.name / expression.id / f"{frame}.png")
 
 
 @pytest.mark.parametrize("prefix", ["", "Annotations"])
-def test_kept_predictions_score_as_when_they_were_made(
-    data: RefYouTubeVOS, tmp_path: Path, prefix: str
-) -> None:
+def test_kept_predictions_score_as_when_they_were_made(data: RefYouTubeVOS, tmp_path: Path, prefix: str) -> None:
     keep(tmp_path / "kept" / prefix, data)
     assert evaluate(data, KeptPredictor(tmp_path / "kept")) == evaluate(data, deaf)
 

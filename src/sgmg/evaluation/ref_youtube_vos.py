@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +36,26 @@ class Predictor(Protocol):
 
 
 class ModelPredictor:
-    """Masks of a `Segmenter`, which is asked once per video for all its expressions."""
+    """Masks of a `Segmenter`, which is asked once per video for all its expressions.
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    Args:
+        segmenter: the model.
+        clip_length: frames that the network sees together; "all" for whole videos.
+        min_score: score below which a frame's mask is left empty; by default the model's own.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, clip_length: int | Literal["all"] = 36, min_score: float | None = None
+    ) -> None:
         self.segmenter = segmenter
+        self.clip_length = clip_length
+        self.min_score = min_score
 
     def __call__(self, data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> BoolArray:
         texts = list(dict.fromkeys(expression.text for expression in expressions))
-        masks = self.segmenter(data.frames(video), texts).masks
-        return np.asarray(masks)[[texts.index(expression.text) for expression in expressions]]
+        frames = data.frames(video).permute(0, 2, 3, 1).numpy()
+        found = self.segmenter(frames, texts, clip_length=self.clip_length, min_score=self.min_score).masks
+        return found[[texts.index(expression.text) for expression in expressions]]
 
 
 class KeptPredictor:
@@ -133,9 +144,7 @@ def evaluate(
             if not questions:
                 continue
             asked = list({question.asked.id: question.asked for question in questions}.values())
-            masks = dict(
-                zip([expression.id for expression in asked], predict(data, video, asked), strict=True)
-            )
+            masks = dict(zip([expression.id for expression in asked], predict(data, video, asked), strict=True))
             in_flight.append(
                 [
                     (

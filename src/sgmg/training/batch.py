@@ -13,6 +13,9 @@ from sgmg.data.sample import Sample
 PADDED_MULTIPLE = 32
 """Training clips are padded at the bottom and right to a multiple of this many pixels."""
 
+SMALLEST_SIDE = 160
+"""And to at least this many, the least that the network takes without padding them itself."""
+
 
 @dataclass
 class Targets:
@@ -68,9 +71,7 @@ def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
         The batch, padded with zeros at the bottom and right to one size, a multiple of 32.
     """
     sizes = [tuple(samples[0].frames.shape[-2:]) for samples in clips]
-    height, width = (
-        -(-max(size[axis] for size in sizes) // PADDED_MULTIPLE) * PADDED_MULTIPLE for axis in (0, 1)
-    )
+    height, width = (-(-max(size[axis] for size in sizes) // PADDED_MULTIPLE) * PADDED_MULTIPLE for axis in (0, 1))
 
     def padded(image: Tensor) -> Tensor:
         h, w = image.shape[-2:]

@@ -10,7 +10,7 @@ from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal
 
 from sgmg.model import Prediction
 from sgmg.training.batch import Targets
-from sgmg.training.matching import FOCAL_ALPHA, FOCAL_GAMMA, CostWeights, masks_at_stride_2, match
+from sgmg.training.matching import FOCAL_ALPHA, FOCAL_GAMMA, CostWeights, masks_at_patches, match
 
 MaskOptimiser = Callable[[Prediction, Tensor], Tensor]
 """From a layer's prediction and the matched queries (E,) to mask logits (E, T, H, W)."""
@@ -116,8 +116,8 @@ class Criterion:
 
         if optimised is not None:
             losses |= self._masks(optimised, targets.masks, there, "")
-        patches = pixel_shuffle(prediction.patch_masks[row, :, query], 4)[:, :, 0]  # (E, T, H/2, W/2)
-        return losses | self._masks(patches, masks_at_stride_2(targets.masks), there, "_low")
+        patches = pixel_shuffle(prediction.patch_masks[row, :, query], 4)[:, :, 0]  # (E, T, h, w)
+        return losses | self._masks(patches, masks_at_patches(targets.masks, patches.shape), there, "_low")
 
     @staticmethod
     def _masks(logits: Tensor, truth: Tensor, there: Tensor, suffix: str) -> dict[str, Tensor]:

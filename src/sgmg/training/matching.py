@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import pixel_shuffle, softplus
 from torchvision.ops import box_convert, generalized_box_iou_loss
 
 from sgmg.model import Prediction
@@ -26,16 +26,18 @@ class CostWeights:
 
 
 def focal_terms(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The focal loss that each logit would have as a positive and as a negative, each of the logits' shape."""
+    """The focal loss that each logit would have as a positive, and as a negative; both shaped like logits."""
     probability = logits.sigmoid()
-    positive = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * functional.softplus(-logits)
-    negative = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * functional.softplus(logits)
+    positive = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * softplus(-logits)
+    negative = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * softplus(logits)
     return positive, negative
 
 
-def masks_at_stride_2(masks: Tensor) -> Tensor:
-    """Ground truth (..., H, W) sampled where patch masks have their pixels, (..., H/2, W/2)."""
-    return masks[..., 1::2, 1::2]
+def masks_at_patches(masks: Tensor, size: torch.Size) -> Tensor:
+    """Ground truth (..., H, W) sampled at the pixels of patch masks of `size` (..., h, w): [1::2, 1::2]
+    where those are at stride 2, as published."""
+    stride = masks.shape[-1] // size[-1]
+    return masks[..., stride // 2 :: stride, stride // 2 :: stride]
 
 
 @torch.no_grad()
@@ -49,7 +51,7 @@ def matching_cost(prediction: Prediction, targets: Targets, weights: CostWeights
 
     Returns:
         (E, N) float32. The score is costed over the frames with the object, boxes over all frames, masks over
-        all pixels of the clip at stride 2.
+        all pixels of the clip, at the stride of the patch masks' pixels.
     """
     weights = weights or CostWeights()
     logits = prediction.logits.float().squeeze(-1)  # (E, T, N)
@@ -63,8 +65,9 @@ def matching_cost(prediction: Prediction, targets: Targets, weights: CostWeights
     target_corners = box_convert(targets.boxes, "cxcywh", "xyxy")
     giou = 1 - generalized_box_iou_loss(corners, target_corners[:, :, None].expand_as(corners)).mean(1)
 
-    masks = prediction.patch_masks_at_stride_2.float().transpose(1, 2).flatten(2)  # (E, N, pixels)
-    truth = masks_at_stride_2(targets.masks).to(masks.dtype).flatten(1)[..., None]  # (E, pixels, 1)
+    patches = pixel_shuffle(prediction.patch_masks.float(), 4)  # (E, T, N, h, w)
+    masks = patches.transpose(1, 2).flatten(2)  # (E, N, pixels)
+    truth = masks_at_patches(targets.masks, patches.shape).to(masks.dtype).flatten(1)[..., None]
     positive, negative = focal_terms(masks)
     mask = ((positive - negative) @ truth)[..., 0] + negative.sum(-1)
     mask = mask / masks.shape[-1]
@@ -72,13 +75,7 @@ def matching_cost(prediction: Prediction, targets: Targets, weights: CostWeights
     overlap = (probability @ truth)[..., 0]
     dice = (2 * overlap + 1) / (probability.sum(-1) + truth.sum(1) + 1)
 
-    return (
-        weights.score * score
-        + weights.bbox * bbox
-        - weights.giou * giou
-        + weights.mask * mask
-        - weights.dice * dice
-    )
+    return weights.score * score + weights.bbox * bbox - weights.giou * giou + weights.mask * mask - weights.dice * dice
 
 
 def match(prediction: Prediction, targets: Targets, weights: CostWeights | None = None) -> Tensor:

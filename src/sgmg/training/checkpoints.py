@@ -1,0 +1,74 @@
+"""Checkpoints that training goes on from, and the model folder that it leaves."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from sgmg.training.module import SgMgTraining
+
+CHECKPOINT = "last.ckpt"
+MODEL = "model"
+
+
+class Checkpoints(Checkpoint):
+    """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
+
+    Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
+    killed, leaves those of before.
+
+    Args:
+        run: folder of the run.
+        minutes: between checkpoints.
+    """
+
+    def __init__(self, run: Path, minutes: float) -> None:
+        self.run, self.minutes = run, minutes
+        self._written_at = 0.0
+        self._written_step = -1
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._written_at, self._written_step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write, if it is time, or the last step is done."""
+        if trainer.fit_loop.epoch_loop._should_accumulate():
+            return
+        due = time.monotonic() - self._written_at >= 60 * self.minutes
+        due = due or trainer.global_step == trainer.max_steps
+        if trainer.strategy.broadcast(due):
+            self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what the last checkpoint lacks."""
+        if not trainer.interrupted:
+            self.write(trainer, pl_module)
+
+    def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the checkpoint and the model folder, unless this step's are written."""
+        assert isinstance(pl_module, SgMgTraining)
+        if self._written_step == trainer.global_step:
+            return
+        trainer.save_checkpoint(self.run / CHECKPOINT)
+        if trainer.is_global_zero:
+            export(pl_module, self.run / MODEL)
+        self._written_at, self._written_step = time.monotonic(), trainer.global_step
+
+
+def export(module: SgMgTraining, folder: Path) -> None:
+    """Save the network, with averaged weights if there are, as a model folder; replaces one that is there."""
+    unfinished, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
+    for rest in (unfinished, replaced):
+        shutil.rmtree(rest, ignore_errors=True)
+    with module.averaged():
+        module.model.save_pretrained(unfinished)
+    if folder.exists():
+        folder.rename(replaced)
+    unfinished.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,225 @@
+"""SgMg and its losses as a LightningModule."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from sgmg.errors import InputError
+from sgmg.model import Prediction, SgMg, VisualFeatures
+from sgmg.training.averaging import WeightAverage
+from sgmg.training.batch import Batch
+from sgmg.training.losses import Criterion, LossConfig
+from sgmg.training.matching import CostWeights
+from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class NonFiniteError(InputError):
+    """A loss or gradient is infinite or not a number; training must not go on."""
+
+
+def training_sentence(expression: str) -> str:
+    """An expression as training reads it: lower case, single spaces (as published)."""
+    return " ".join(expression.lower().split())
+
+
+class SgMgTraining(LightningModule):
+    """Trains a network on batches of clips, each with one or more expressions.
+
+    The random numbers of a step (dropout) depend on the seed, the process and the number of the batch alone,
+    so that a training that was cut off goes on as if it had not been.
+
+    Args:
+        model: the network.
+        losses: weights of the losses.
+        costs: weights of the matching cost.
+        optimiser: learning rates, schedule, what is frozen.
+        seed: of dropout.
+    """
+
+    #: Frozen parameters are not in checkpoints: they come from the model that training started from.
+    strict_loading = False
+
+    def __init__(
+        self,
+        model: SgMg,
+        losses: LossConfig | None = None,
+        costs: CostWeights | None = None,
+        optimiser: OptimiserConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.criterion = Criterion(losses, costs)
+        self.optimiser = optimiser or OptimiserConfig()
+        self.seed = seed
+        self.batches_seen = 0
+        self._running: dict[str, Tensor] = {}
+        self._batches_running = 0
+        self._names: list[str] = []
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        for frozen in self._frozen():
+            frozen.requires_grad_(False)
+        decay = self.optimiser.average_decay
+        self.average = WeightAverage(model.named_parameters(), decay) if decay is not None else None
+        self.train()
+
+    def _frozen(self) -> list[nn.Module]:
+        frozen: list[nn.Module] = []
+        if not self.optimiser.train_text_encoder:
+            frozen.append(self.model.text_encoder.backbone)
+        if not self.optimiser.train_visual_encoder:
+            frozen.append(self.model.visual_encoder)
+        return frozen
+
+    def train(self, mode: bool = True) -> "SgMgTraining":
+        """Training mode, but for frozen encoders; batch norms of an image encoder keep their statistics."""
+        super().train(mode)
+        for frozen in self._frozen():
+            frozen.eval()
+        for module in self.model.visual_encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """While this lasts, the network has its averaged weights, if they are kept."""
+        return self.average.applied() if self.average is not None else nullcontext()
+
+    def normalise(self, frames: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """Frames (B, T, 3, H, W) from uint8 to the network's input, zeros on padding."""
+        frames = (frames.float() / 255 - self.mean) / self.std
+        if padding_mask is not None:
+            frames = frames.masked_fill(padding_mask[:, None, None], 0)
+        return frames
+
+    def predict(self, batch: Batch) -> tuple[Prediction, VisualFeatures]:
+        """What the network says of a batch's expressions, and the visual features, one clip an expression.
+
+        The visual encoder runs once for each clip, if all clips have the same number of expressions.
+        """
+        frames, padding_mask, repeats = batch.frames, batch.padding_mask, batch.counts[0]
+        if any(count != repeats for count in batch.counts):
+            counts = torch.tensor(batch.counts, device=frames.device)
+            frames, repeats = frames.repeat_interleave(counts, 0), 1
+            padding_mask = None if padding_mask is None else padding_mask.repeat_interleave(counts, 0)
+        text = self.model.encode_text(*self.model.tokenize([training_sentence(e) for e in batch.expressions]))
+        visual = self.model.encode_video(self.normalise(frames, padding_mask), padding_mask)
+        visual = visual.repeat(repeats)
+        return self.model.decode(visual, text), visual
+
+    def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """All losses of a batch by name, and their weighted sum."""
+        prediction, visual = self.predict(batch)
+        present = batch.targets.present.sum().float()
+        if self._trainer is not None:
+            present = self.trainer.strategy.reduce(present, reduce_op="mean")
+        losses, _ = self.criterion(
+            prediction,
+            batch.targets,
+            lambda layer, query: self.model.optimise_masks(layer, visual, query),
+            normaliser=present.clamp(min=1),
+        )
+        return losses, self.criterion.total(losses)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted loss of a batch; stops the run where it is not finite."""
+        self.batches_seen += 1
+        self._names = batch.names
+        # One stream of random numbers for every process and batch: nothing of it needs to be in checkpoints.
+        torch.manual_seed(hash((self.seed, self.batches_seen, self.global_rank)))
+        losses, total = self.losses(batch)
+        if not torch.isfinite(total):
+            raise NonFiniteError(self._not_finite("loss", losses))
+        self._count({"loss": total, **losses})
+        return total
+
+    def _not_finite(self, what: str, losses: dict[str, Tensor] | None = None) -> str:
+        wrong = [name for name, loss in (losses or {}).items() if not torch.isfinite(loss)]
+        named = f" ({', '.join(wrong)})" if wrong else ""
+        return (
+            f"the {what}{named} of batch {self.batches_seen} is not finite, so training stopped without a "
+            f"checkpoint; look at its samples, or lower the learning rate: {'; '.join(self._names)}"
+        )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop where a gradient is not finite, before it reaches the weights."""
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            raise NonFiniteError(self._not_finite("gradient"))
+        self._running["gradient_norm"] = norm * self._batches_running
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then take the new weights into their average, before a checkpoint may be written."""
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update()
+
+    def _count(self, losses: dict[str, Tensor]) -> None:
+        self._batches_running += 1
+        for name, loss in losses.items():
+            self._running[name] = self._running.get(name, 0) + loss.detach()
+        self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Log means of losses every so many optimiser steps."""
+        if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
+            return
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            values = {f"train/{name}": float(v) / self._batches_running for name, v in self._running.items()}
+            for group in self.trainer.optimizers[0].param_groups:
+                values[f"learning_rate/{group['name']}"] = group["lr"]
+            for logger in self.loggers:
+                logger.log_metrics(values, step=self.global_step)
+            self._running, self._batches_running = {}, 0
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW over the trained parameters in three groups, each with its learning rate."""
+        config = self.optimiser
+        groups: dict[str, list[nn.Parameter]] = {"rest": [], "visual": [], "text": []}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                encoder = {"text_encoder.backbone": "text", "visual_encoder": "visual"}
+                owner = next((g for prefix, g in encoder.items() if name.startswith(prefix + ".")), "rest")
+                groups[owner].append(parameter)
+        rates = {
+            "rest": config.learning_rate,
+            "visual": config.visual_learning_rate,
+            "text": config.text_learning_rate,
+        }
+        optimiser = AdamW(
+            [{"name": name, "params": group, "lr": rates[name]} for name, group in groups.items() if group],
+            weight_decay=config.weight_decay,
+        )
+        steps = self.trainer.max_steps
+        if steps < 0:
+            steps = self.trainer.estimated_stepping_batches if config.schedule == "cosine" else 0
+        factor = learning_rate_factor(
+            config, steps, lambda: self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is frozen; keep the average and the place in the data."""
+        frozen = {f"model.{name}" for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
+        checkpoint["batches_seen"] = self.batches_seen
+        if self.average is not None:
+            checkpoint["average"] = self.average.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where a checkpoint stopped."""
+        self.batches_seen = checkpoint["batches_seen"]
+        if self.average is not None and "average" in checkpoint:
+            self.average.load_state_dict(checkpoint["average"])

@@ -1,0 +1,153 @@
+"""Recipes: one YAML file that says what a training is, and `key=value` changes to it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning.pytorch import Trainer
+from transformers import AutoModel, AutoTokenizer
+
+from sgmg.errors import InputError
+from sgmg.model import SgMg, SgMgConfig
+from sgmg.training.datamodule import DataConfig
+from sgmg.training.losses import LossConfig
+from sgmg.training.matching import CostWeights
+from sgmg.training.schedule import OptimiserConfig
+
+#: What a run decides itself.
+OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
+
+
+@dataclass
+class StartConfig(SgMgConfig):
+    """The network that training starts from: a model folder, or a new one.
+
+    Attributes:
+        pretrained: model folder or Hub id; it has its own configuration, so nothing else may be given.
+        text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
+            weights and tokenizer it takes.
+    """
+
+    pretrained: str | None = None
+    text_weights: str | None = None
+
+
+@dataclass
+class Recipe:
+    """A training.
+
+    Attributes:
+        run: folder of the run: checkpoint, logs and the trained model.
+        seed: of weights, data and dropout.
+        checkpoint_minutes: between checkpoints.
+        model: what training starts from.
+        data: what it trains on.
+        losses: weights of the losses.
+        costs: weights of the matching cost.
+        optimiser: learning rates, schedule, what is frozen.
+        trainer: arguments of Lightning's Trainer.
+    """
+
+    run: Path = Path("runs/sgmg")
+    seed: int = 0
+    checkpoint_minutes: float = 10.0
+    model: StartConfig = field(default_factory=StartConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    costs: CostWeights = field(default_factory=CostWeights)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+
+SECTIONS = {
+    "model": StartConfig,
+    "data": DataConfig,
+    "losses": LossConfig,
+    "costs": CostWeights,
+    "optimiser": OptimiserConfig,
+}
+
+
+def recipe_parser() -> ArgumentParser:
+    """The parser that knows every key of a recipe, its type and its default."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--recipe", action="config")
+    parser.add_argument("--run", type=Path, default=Path("runs/sgmg"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoint_minutes", type=float, default=10.0)
+    for name, section in SECTIONS.items():
+        parser.add_class_arguments(section, name)
+    parser.add_class_arguments(Trainer, "trainer", skip=OWN_TRAINER_ARGUMENTS, instantiate=False)
+    parser.set_defaults({"trainer.gradient_clip_val": 0.1, "trainer.num_sanity_val_steps": 0})
+    return parser
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and change it.
+
+    Args:
+        path: the YAML file.
+        changes: `key=value`, dots between the parts of a key, such as `data.root=/data/ref-youtube-vos`.
+
+    Raises:
+        InputError: the file is missing or no YAML, a key is unknown, a value is of the wrong type.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no recipe {path}.")
+    for change in changes:
+        if not re.match(r"[\w.]+=", change):
+            raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
+    parser = recipe_parser()
+    try:
+        values = parser.parse_args([f"--recipe={path}", *(f"--{change}" for change in changes)])
+        made = parser.instantiate(values)
+    except ArgumentError as error:
+        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
+    own = {section: made[section] for section in SECTIONS}
+    return Recipe(made.run, made.seed, made.checkpoint_minutes, **own, trainer=vars(made.trainer))
+
+
+def _one_sentence(message: str) -> str:
+    """jsonargparse's messages, which may go over many lines, as one."""
+    if match := re.search(r"(?:unrecognized arguments: --|Option '|accept option ')([\w.]+)", message):
+        group = re.search(r"Group '([\w.]+)'|Parser key \"([\w.]+)\"", message)
+        within = f" in {group[1] or group[2]}" if group else ""
+        return f"there is no setting {match[1]}{within}."
+    return " ".join(message.replace("Parser key", "the value of").split()) + "."
+
+
+def new_model(config: StartConfig) -> SgMg:
+    """The network that a training starts from.
+
+    Raises:
+        InputError: a model folder and something else are given, or neither a folder nor a text encoder.
+    """
+    if config.pretrained is not None:
+        changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
+        changed.remove("pretrained")
+        if changed:
+            raise InputError(
+                f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
+            )
+        return SgMg.from_pretrained(config.pretrained)
+    if config.text_weights is None:
+        raise InputError(
+            "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
+            "to go on from a model."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.text_weights)
+        encoder = AutoModel.from_pretrained(config.text_weights, dtype="float32")
+    except (OSError, ValueError) as error:
+        raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
+    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+    model = SgMg(SgMgConfig(**values | {"text_encoder": encoder.config.to_dict()}), tokenizer)
+    model.text_encoder.backbone.load_state_dict(encoder.state_dict(), strict=False)
+    return model
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default_factory() if of.default_factory is not MISSING else of.default

@@ -1,0 +1,69 @@
+"""Run a training from a recipe."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from sgmg.errors import InputError
+from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
+from sgmg.training.datamodule import ClipData
+from sgmg.training.module import SgMgTraining
+from sgmg.training.recipe import Recipe, new_model
+
+
+def resumes(recipe: Recipe, restart: bool = False) -> bool:
+    """Whether `train` would go on from a checkpoint."""
+    return not restart and (recipe.run / CHECKPOINT).is_file()
+
+
+def train(recipe: Recipe, restart: bool = False) -> Path:
+    """Train as a recipe says; goes on from the run folder's checkpoint if there is one.
+
+    Args:
+        recipe: the training.
+        restart: start anew, even though there is a checkpoint, which is replaced by the first of this training.
+
+    Returns:
+        The folder of the trained model.
+
+    Raises:
+        InputError: the data or model cannot be used, or a loss is not finite.
+    """
+    checkpoint = recipe.run / CHECKPOINT if resumes(recipe, restart) else None
+    seed_everything(recipe.seed, verbose=False)
+    data = ClipData(recipe.data, recipe.seed)
+    model = new_model(recipe.model)
+    module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
+    trainer = make_trainer(recipe)
+    with warnings.catch_warnings():
+        # The data follows the checkpoint's count of batches, which Lightning cannot know.
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+    return recipe.run / MODEL
+
+
+def make_trainer(recipe: Recipe) -> Trainer:
+    """Lightning's Trainer with this project's logs, progress and checkpoints."""
+    arguments: dict[str, Any] = dict(recipe.trainer)
+    callbacks = arguments.pop("callbacks", None) or []
+    callbacks = [callbacks] if not isinstance(callbacks, list) else callbacks
+    try:
+        recipe.run.mkdir(parents=True, exist_ok=True)
+        return Trainer(
+            **arguments,
+            default_root_dir=recipe.run,
+            logger=[
+                CSVLogger(recipe.run, name="csv", flush_logs_every_n_steps=1),
+                TensorBoardLogger(recipe.run, name="tensorboard"),
+            ],
+            callbacks=[*callbacks, RichProgressBar(), Checkpoints(recipe.run, recipe.checkpoint_minutes)],
+            enable_checkpointing=True,
+            use_distributed_sampler=False,
+        )
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The trainer cannot be made: {error}") from error

@@ -1,0 +1,61 @@
+"""How the network is optimised: learning rates, their schedule, weight decay, weight averaging."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with one learning rate for each of three groups of parameters.
+
+    Attributes:
+        learning_rate: of everything but the two encoders.
+        visual_learning_rate: of the visual encoder.
+        text_learning_rate: of the text encoder.
+        train_visual_encoder: False freezes the visual encoder.
+        train_text_encoder: False freezes the text encoder, as in the published main training.
+        weight_decay: of all parameters.
+        schedule: `milestones` multiplies all rates by `gamma` at each milestone; `cosine` lets them fall to
+            `gamma` times their value at the last step.
+        milestones: epochs at which rates drop, parts of epochs included.
+        gamma: see schedule.
+        warmup_steps: optimiser steps over which rates rise linearly from zero.
+        average_decay: decay of an exponential moving average of the weights, which validation and the
+            exported model then use; none without.
+    """
+
+    learning_rate: float = 5e-5
+    visual_learning_rate: float = 2.5e-5
+    text_learning_rate: float = 2.5e-6
+    train_visual_encoder: bool = True
+    train_text_encoder: bool = False
+    weight_decay: float = 5e-4
+    schedule: Literal["milestones", "cosine"] = "milestones"
+    milestones: tuple[float, ...] = (6.0, 8.0)
+    gamma: float = 0.1
+    warmup_steps: int = 0
+    average_decay: float | None = None
+
+
+def learning_rate_factor(
+    config: OptimiserConfig, steps: float, steps_per_epoch: Callable[[], float]
+) -> Callable[[int], float]:
+    """What learning rates are multiplied by at each optimiser step.
+
+    Args:
+        config: names the schedule.
+        steps: of the whole training, for the cosine.
+        steps_per_epoch: asked at every step, since an epoch's length is known only once data is read.
+    """
+
+    def factor(step: int) -> float:
+        warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+        if config.schedule == "milestones":
+            epoch = step / steps_per_epoch()
+            return warmup * config.gamma ** sum(epoch >= milestone for milestone in config.milestones)
+        share = min(1.0, max(0.0, (step - config.warmup_steps) / max(1.0, steps - config.warmup_steps)))
+        return warmup * (config.gamma + (1 - config.gamma) * (1 + math.cos(math.pi * share)) / 2)
+
+    return factor

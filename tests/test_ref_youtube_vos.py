@@ -66,9 +66,7 @@ def test_valid_is_what_the_valid_list_has_and_the_test_list_has_not(tmp_path: Pa
 
 def test_without_annotations_frames_are_read_and_masks_refused(tmp_path: Path) -> None:
     write_video(tmp_path, "valid", "video", two_squares(), ["0", "1", "2"], annotated=False)
-    write_list(
-        tmp_path, "valid", {"video": {"expressions": {"0": {"exp": "a dog"}}, "frames": ["0", "1", "2"]}}
-    )
+    write_list(tmp_path, "valid", {"video": {"expressions": {"0": {"exp": "a dog"}}, "frames": ["0", "1", "2"]}})
     data = RefYouTubeVOS(tmp_path, "valid")
     assert not data.annotated
     assert data.frames(data.videos[0]).shape == (3, 3, 40, 60)

@@ -81,9 +81,7 @@ def pairs_of_masks(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=150, deadline=None)
 def test_boundary_accuracy_is_exactly_the_plain_definition(pair: tuple[np.ndarray, np.ndarray]) -> None:
     predicted, annotated = pair
-    assert boundary_accuracy(predicted[None], annotated[None])[0] == plain_boundary_accuracy(
-        predicted, annotated
-    )
+    assert boundary_accuracy(predicted[None], annotated[None])[0] == plain_boundary_accuracy(predicted, annotated)
 
 
 def test_larger_frames_have_larger_discs() -> None:

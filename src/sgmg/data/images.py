@@ -57,9 +57,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    return (
-        "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error) or "it is broken"
-    )
+    return "its format is unknown" if isinstance(error, UnidentifiedImageError) else str(error) or "it is broken"
 
 
 def _read_all(paths: Sequence[Path], convert: Callable[[Image.Image, Path], np.ndarray]) -> np.ndarray:

@@ -108,8 +108,7 @@ class RefYouTubeVOS:
         self.annotated = self.annotations_folder.is_dir()
         categories = _read_categories(folder / "meta.json")
         self.videos = [
-            _parse_video(name, entry, categories.get(name, {}), self.list_file)
-            for name, entry in entries.items()
+            _parse_video(name, entry, categories.get(name, {}), self.list_file) for name, entry in entries.items()
         ]
         self._pairs = [(video, expression) for video in self.videos for expression in video.expressions]
 
@@ -172,9 +171,7 @@ class RefYouTubeVOS:
             InputError: the list does not say it.
         """
         if expression.object_id is None:
-            raise InputError(
-                f'{self.list_file}: {video.name!r}, expression "{expression.id}" has no "obj_id".'
-            )
+            raise InputError(f'{self.list_file}: {video.name!r}, expression "{expression.id}" has no "obj_id".')
         return expression.object_id
 
     def size(self, video: Video) -> tuple[int, int]:
@@ -220,8 +217,7 @@ def _read_categories(path: Path) -> dict[str, dict[int, str]]:
         if not isinstance(objects, dict) or not all(isinstance(value, dict) for value in objects.values()):
             raise InputError(f'{path}: {name!r} must hold "objects", by id of the object.')
         categories[name] = {
-            _parse_object_id(key, f"{path}: {name!r}"): str(value.get("category", ""))
-            for key, value in objects.items()
+            _parse_object_id(key, f"{path}: {name!r}"): str(value.get("category", "")) for key, value in objects.items()
         }
     return categories
 

@@ -178,9 +178,9 @@ class VideoFile(Video):
             fps = stream.average_rate or stream.guessed_rate or stream.base_rate
             self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
             self.frame_count = stream.frames or self._estimated_count(container, stream)
-            self._stamp = stream.time_base or 1 / self.fps
-            self.time_base = self._stamp
-            if self._stamp == _MILLISECOND or self._stamp < _FINEST_TIME_BASE:
+            self._unit = stream.time_base or 1 / self.fps
+            self.time_base = self._unit
+            if self._unit == _MILLISECOND or self._unit < _FINEST_TIME_BASE:
                 rate = self.fps.numerator  # in whole units both of the frame rate and, nearly, of any other time
                 self.time_base = Fraction(1, rate * max(round(90_000 / rate), 1))
             self.has_sound = bool(container.streams.audio)
@@ -190,7 +190,7 @@ class VideoFile(Video):
                     f"No frame of '{self.source}' can be decoded; the file may be damaged or cut off early."
                 )
             self.size = _upright(first).shape[:2]
-            self.sound_start = _timestamp(first) or Fraction(0)
+            self.sound_start = (first.pts or 0) * self._unit
             self.pixel_aspect, self.colour = _pixel_aspect(stream, first), Colour.of(first)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -202,7 +202,8 @@ class VideoFile(Video):
             start: Fraction | None = None
             time = -1 / self.fps
             for decoded in frames:
-                stamp = _timestamp(decoded)
+                # Frames that a decoder held back to the end have lost their own time base.
+                stamp = None if decoded.pts is None else decoded.pts * self._unit
                 start = stamp if start is None else start
                 previous, time = time, time + 1 / self.fps
                 if stamp is not None and start is not None:
@@ -212,15 +213,15 @@ class VideoFile(Video):
                 image = _upright(decoded)
                 if image.shape[:2] != self.size:
                     image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
-                duration = (decoded.duration or 0) * (decoded.time_base or 0) or 1 / self.fps
-                yield Frame(image, time, Fraction(duration), f"{count:05d}")
+                duration = (decoded.duration or 0) * self._unit or 1 / self.fps
+                yield Frame(image, time, duration, f"{count:05d}")
                 count += 1
             self._report_losses(container, stream, losses, count)
 
     def _without_rounding(self, time: Fraction) -> Fraction:
         """Matroska rounds times to milliseconds; where a constant rate was meant, give its exact time."""
         exact = round(time * self.fps) / self.fps
-        return exact if self._stamp == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
+        return exact if self._unit == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
 
     def _open(self) -> av.container.InputContainer:
         assert self.path is not None
@@ -320,12 +321,6 @@ class _Losses:
         announced = Fraction(container.duration + (container.start_time or 0), av.time_base)
         gap = announced - self._furthest
         return round(gap * fps) if gap > max(2 / fps, Fraction(1, 10)) else 0
-
-
-def _timestamp(frame: av.VideoFrame) -> Fraction | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * frame.time_base
 
 
 def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:

@@ -44,6 +44,7 @@ class Batch:
         counts: expressions of each clip; sums to E.
         expressions: the E sentences.
         names: the E samples' ids, for messages.
+        kinds: the E samples' kinds of expression, "" where the data has none.
     """
 
     frames: Tensor
@@ -52,6 +53,7 @@ class Batch:
     counts: list[int]
     expressions: list[str]
     names: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
 
 
 def normalised_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -94,4 +96,5 @@ def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
         counts=[len(clip) for clip in clips],
         expressions=[sample.expression for sample in samples],
         names=[f"{s.video}/{s.expression_id} ({s.expression!r})" for s in samples],
+        kinds=[sample.kind for sample in samples],
     )

@@ -11,14 +11,14 @@ from lightning.pytorch.callbacks import Checkpoint
 from sgmg.training.module import SgMgTraining
 
 CHECKPOINT = "last.ckpt"
-MODEL = "model"
+MODEL, BEST_MODEL = "model", "best"
 
 
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
     Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
-    killed, leaves those of before.
+    killed, leaves those of before. With validation, the model of the highest J is kept in a folder of its own.
 
     Args:
         run: folder of the run.
@@ -29,6 +29,7 @@ class Checkpoints(Checkpoint):
         self.run, self.minutes = run, minutes
         self._written_at = 0.0
         self._written_step = -1
+        self.best_score = float("-inf")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -49,6 +50,24 @@ class Checkpoints(Checkpoint):
         """Write what the last checkpoint lacks."""
         if not trainer.interrupted:
             self.write(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the model folder of the highest J so far."""
+        assert isinstance(pl_module, SgMgTraining)
+        score = pl_module.validation.get("val/J")
+        if trainer.sanity_checking or score is None or score <= self.best_score:
+            return
+        self.best_score = score
+        if trainer.is_global_zero:
+            export(pl_module, self.run / BEST_MODEL)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best_score": self.best_score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.best_score = state_dict["best_score"]
 
     def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the checkpoint and the model folder, unless this step's are written."""

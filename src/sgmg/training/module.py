@@ -29,6 +29,28 @@ def training_sentence(expression: str) -> str:
     return " ".join(expression.lower().split())
 
 
+def mean_region_similarity(masks: Tensor, truth: Tensor) -> Tensor:
+    """J of boolean masks (E, T, H, W), a mean over frames; 1 in frames where both are empty. (E,)."""
+    intersection, union = (masks & truth).sum((2, 3)), (masks | truth).sum((2, 3))
+    return torch.where(union > 0, intersection / union.clamp(min=1), 1.0).mean(1)
+
+
+def validation_summary(rows: list[tuple[str, bool, float, float]]) -> dict[str, float]:
+    """Means over (kind, whether the object is there, J, score) of each expression.
+
+    Returns:
+        `val/J` and `val/J/KIND` in percent, over the expressions whose object is there, and the mean scores
+        `val/score_present` and `val/score_absent`; each only if there is an expression for it.
+    """
+    groups: dict[str, list[float]] = {}
+    for kind, there, similarity, score in rows:
+        groups.setdefault("val/score_present" if there else "val/score_absent", []).append(score)
+        if there:
+            for name in ("val/J", f"val/J/{kind}") if kind else ("val/J",):
+                groups.setdefault(name, []).append(100 * similarity)
+    return {name: sum(values) / len(values) for name, values in sorted(groups.items())}
+
+
 class SgMgTraining(LightningModule):
     """Trains a network on batches of clips, each with one or more expressions.
 
@@ -63,6 +85,9 @@ class SgMgTraining(LightningModule):
         self._running: dict[str, Tensor] = {}
         self._batches_running = 0
         self._names: list[str] = []
+        self._validated: list[tuple[str, bool, float, float]] = []
+        #: Results of the last validation by name.
+        self.validation: dict[str, float] = {}
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
         for frozen in self._frozen():
@@ -180,6 +205,38 @@ class SgMgTraining(LightningModule):
             for logger in self.loggers:
                 logger.log_metrics(values, step=self.global_step)
             self._running, self._batches_running = {}, 0
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate the averaged weights, if they are kept."""
+        self._validated = []
+        self._averaged = self.averaged()
+        self._averaged.__enter__()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Region similarity J of the best query's mask, or its score where the object is not there."""
+        prediction, visual = self.predict(batch)
+        query = prediction.best_query()
+        masks = self.model.optimise_masks(prediction, visual, query) > 0
+        row = torch.arange(len(query), device=query.device)
+        scores = prediction.logits[row, :, query].float().sigmoid().mean((1, 2))
+        similarity = mean_region_similarity(masks, batch.targets.masks)
+        there = batch.targets.present.any(1)
+        for values in zip(batch.kinds, there.tolist(), similarity.tolist(), scores.tolist(), strict=True):
+            self._validated.append(values)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log J, and scores of objects that are there and that are not, over the clips of all processes."""
+        self._averaged.__exit__(None, None, None)
+        gathered: list[Any] = [self._validated]
+        if self.trainer.world_size > 1:
+            gathered = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, self._validated)
+        values = validation_summary([row for rows in gathered for row in rows])
+        for logger in self.loggers:
+            logger.log_metrics(values, step=self.global_step)
+        if "val/J" in values:
+            self.log("val/J", values["val/J"], prog_bar=True, logger=False, rank_zero_only=True)
+        self.validation = values
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW over the trained parameters in three groups, each with its learning rate."""

@@ -14,6 +14,14 @@ from sgmg.training.datamodule import ClipData
 from sgmg.training.module import SgMgTraining
 from sgmg.training.recipe import Recipe, new_model
 
+#: Of Lightning, about what is so on purpose.
+NEEDLESS_WARNINGS = [
+    ".*your dataloader is not resumable.*",  # it is: the data follows the module's count of batches
+    ".*does not have many workers.*",  # recipes say how many
+    ".*in eval mode at the start of training.*",  # frozen encoders and batch norms
+    ".*isinstance.treespec, LeafSpec.*",  # between Lightning and PyTorch
+]
+
 
 def resumes(recipe: Recipe, restart: bool = False) -> bool:
     """Whether `train` would go on from a checkpoint."""
@@ -40,9 +48,8 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
     module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
     trainer = make_trainer(recipe)
     with warnings.catch_warnings():
-        # The data follows the checkpoint's count of batches, which Lightning cannot know.
-        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        for needless in NEEDLESS_WARNINGS:
+            warnings.filterwarnings("ignore", needless)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
     return recipe.run / MODEL
 

@@ -33,6 +33,7 @@ class SgMgConfig:
         visual_encoder: ``video_swin_t``, ``video_swin_s``, ``video_swin_b``, or the name of any timm model
             with features at strides 4, 8, 16 and 32, applied to each frame.
         text_encoder: configuration of a Hugging Face text encoder, as ``AutoConfig.for_model`` takes it.
+        fold_norms: fold the image encoder's batch norms into its convolutions.
         sentence_pooling: where the sentence feature comes from: the text encoder's ``pooler`` output (as
             published), or the ``mean`` of its word features.
         hidden_size: channels of everything between encoders and heads (the paper's d).
@@ -65,6 +66,7 @@ class SgMgConfig:
     dropout: float = 0.1
     spectral_sigma: float = 7.0
     optimiser_width: int = 16
+    fold_norms: bool = False
     class_evidence: bool = False
     motion: bool = False
     temporal_layers: int = 0

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -157,7 +158,7 @@ class MLP(nn.Sequential):
     def __init__(self, channels: int, output: int, layers: int = 3) -> None:
         sizes = [channels] * layers + [output]
         parts: list[nn.Module] = []
-        for size, following in zip(sizes, sizes[1:], strict=False):
+        for size, following in pairwise(sizes):
             parts += [nn.Linear(size, following), nn.ReLU()]
         super().__init__(*parts[:-1])
 
@@ -190,14 +191,17 @@ class DeformableTransformer(nn.Module):
         self.level_embedding = nn.Parameter(torch.randn(len(config.strides), d))
         self.query_position = nn.Embedding(config.queries, d)
         self.reference_point = nn.Linear(d, 2)
-        self.box_heads = nn.ModuleList(MLP(d, 4) for _ in range(config.decoder_layers))
+        heads = [MLP(d, 4) for _ in range(config.decoder_layers)]
+        self.box_heads = nn.ModuleList(heads)
         nn.init.xavier_uniform_(self.reference_point.weight)
         nn.init.zeros_(self.reference_point.bias)
-        for index, head in enumerate(self.box_heads):
-            nn.init.zeros_(head[-1].weight)
-            nn.init.zeros_(head[-1].bias)
+        for index, head in enumerate(heads):
+            last = head[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
             if index == 0:  # boxes start small
-                nn.init.constant_(head[-1].bias[2:], -2.0)
+                nn.init.constant_(last.bias[2:], -2.0)
 
     def forward(
         self, levels: list[Tensor], padding_masks: list[Tensor], positions: list[Tensor], sentence: Tensor

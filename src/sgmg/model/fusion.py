@@ -81,14 +81,11 @@ class Fusion(nn.Module):
         self.strides, self.sigma = config.strides, config.spectral_sigma
         self.projections = nn.ModuleList()
         for stride in self.strides:
-            conv = (
-                nn.Conv2d(stage_channels[-1], d, 3, stride=2, padding=1)
-                if stride == 64
-                else nn.Conv2d(stage_channels[self.stage(stride)], d, 1)
-            )
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
-            self.projections.append(nn.Sequential(conv, nn.GroupNorm(32, d)))
+            last = stride == 64  # one level more than the encoder has stages
+            channels = stage_channels[self.stage(stride)]
+            projection = nn.Conv2d(channels, d, 3, stride=2, padding=1) if last else nn.Conv2d(channels, d, 1)
+            nn.init.xavier_uniform_(projection.weight)
+            self.projections.append(nn.Sequential(projection, nn.GroupNorm(32, d)))
         self.filters_before = nn.ModuleList(SpectralFilter(d) for _ in self.strides)
         self.word_attention = WordAttention(config)
         self.filters_after = nn.ModuleList(SpectralFilter(d) for _ in self.strides)

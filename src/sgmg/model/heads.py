@@ -1,5 +1,7 @@
 """From queries and encoded features to masks: conditional patch segmentation, then its optimiser."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,21 +35,12 @@ class ConditionalPatchSegmentation(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
-    @staticmethod
-    def merge(levels: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """Encoder output at strides up to 32, resized to stride 8 and summed: (n, d, h, w)."""
-        return torch.stack(
-            [
-                level if level.shape[-2:] == size else F.interpolate(level, size, mode="bicubic", align_corners=False)
-                for level in levels
-            ]
-        ).sum(0)
-
-    def forward(self, features: Tensor, queries: Tensor, reference: Tensor) -> Tensor:
-        """Segment.
+    def forward(self, levels: list[Tensor], size: tuple[int, int], queries: Tensor, reference: Tensor) -> Tensor:
+        """Segment the sum of the levels, each resized to stride 8 (bicubic).
 
         Args:
-            features: (n, d, h, w) merged features at stride 8.
+            levels: (n, d, h_i, w_i) encoder output at strides up to 32.
+            size: (h, w) of stride 8.
             queries: (n, N, d).
             reference: (n, N, 2) reference points, x and y in pixels.
 
@@ -55,18 +48,23 @@ class ConditionalPatchSegmentation(nn.Module):
             (n, N, 16, h, w) patch mask logits.
         """
         n, count, _ = queries.shape
-        _, _, h, w = features.shape
+        h, w = size
         weight1, weight2, bias1, bias2 = self.kernels(queries).split(self.sizes, -1)
         weight1 = weight1.view(n, count, self.hidden, self.channels)
         weight2 = weight2.view(n, count, PATCH**2, self.hidden)
-        x = torch.arange(w, device=features.device) * CELL + CELL / 2
-        y = torch.arange(h, device=features.device) * CELL + CELL / 2
+        # Resizing and a point-wise convolution commute, and the convolution leaves fewer channels to resize.
+        features = weight1[..., :-2].flatten(1, 2)  # (n, N·hidden, d)
+        drawn = [(features @ level.flatten(2)).unflatten(2, level.shape[-2:]) for level in levels]
+        shared = torch.stack(
+            [x if x.shape[-2:] == size else F.interpolate(x, size, mode="bicubic", align_corners=False) for x in drawn]
+        ).sum(0)  # (n, N·hidden, h, w)
         # The relative coordinates are the reference minus the cell's place: two channels that separate.
         coordinate = weight1[..., -2:]  # (n, N, hidden, 2)
-        shared = weight1[..., :-2].flatten(1, 2) @ features.flatten(2)  # (n, N·hidden, h·w)
         at_reference = (coordinate * reference[:, :, None]).sum(-1) + bias1  # (n, N, hidden)
+        x = torch.arange(w, device=queries.device) * CELL + CELL / 2
+        y = torch.arange(h, device=queries.device) * CELL + CELL / 2
         hidden = (
-            shared.view(n, count, self.hidden, h, w)
+            shared.unflatten(1, (count, self.hidden))
             + at_reference[..., None, None]
             - coordinate[..., 0, None, None] * x
             - coordinate[..., 1, None, None] * y[:, None]
@@ -84,7 +82,7 @@ class MaskOptimiser(nn.Module):
 
         def refiner(channels: int) -> nn.Sequential:
             parts = [patch + channels, config.optimiser_width, patch]
-            convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in zip(parts, parts[1:], strict=False)]
+            convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(parts)]
             return nn.Sequential(nn.ReLU(), convolutions[0], nn.ReLU(), convolutions[1])
 
         self.at_stride_8 = refiner(stage_channels[1])

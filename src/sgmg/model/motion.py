@@ -61,7 +61,7 @@ class Motion(nn.Module):
 
     def forward(self, stages: list[Tensor], clips: int, sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Stages (B·T, C, h, w) at strides 4 and 8 to a hint (B·T, d, h, w) for each level's size."""
-        grid = stages[1].shape[-2:]
+        grid = (stages[1].shape[2], stages[1].shape[3])
         measured = []
         for maps in stages[:2]:
             volume = correlate(maps.unflatten(0, (clips, -1))).flatten(0, 1)

@@ -53,9 +53,9 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             raise ModelError(
                 f"{folder} holds no usable tokenizer: its tokenizer files are missing or damaged"
             ) from error
-        model = cls(config, tokenizer)  # type: ignore[call-arg]
+        model = cls(config, tokenizer)
         load_exactly(model, weights, str(folder))  # type: ignore[arg-type]
-        return model.eval()  # type: ignore[attr-defined, no-any-return]
+        return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.write_folder(save_directory)
@@ -132,7 +132,7 @@ def _download(
         raise ModelError(f"{name} is neither a model folder nor a Hub id") from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"{name} is not a folder here, and the Hugging Face Hub could not deliver it; check the name and the connection"
+            f"{name} is not a folder here, and the Hugging Face Hub could not deliver it; check name and connection"
         ) from error
 
 

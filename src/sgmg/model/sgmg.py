@@ -1,5 +1,6 @@
 """SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -111,9 +112,7 @@ class SgMg(nn.Module, PretrainedFolder):
         self.fusion = Fusion(config, channels)
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
         self.transformer = DeformableTransformer(config)
-        self.score_heads = nn.ModuleList(nn.Linear(d, 1) for _ in range(config.decoder_layers))
-        for head in self.score_heads:  # most queries are no instance: scores start at 0.01
-            nn.init.constant_(head.bias, -4.59512)
+        self.score_heads = nn.ModuleList(score_head(d) for _ in range(config.decoder_layers))
         self.patch_segmentation = ConditionalPatchSegmentation(config)
         self.mask_optimiser = MaskOptimiser(config, channels)
 
@@ -214,8 +213,8 @@ class SgMg(nn.Module, PretrainedFolder):
 
     def _predict(self, visual: VisualFeatures, output: TransformerOutput) -> Prediction:
         """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
-        grid = visual.stages[1].shape[-2:]
-        features = self.patch_segmentation.merge(output.memory[: self.config.strides.index(32) + 1], grid)
+        grid = (visual.stages[1].shape[2], visual.stages[1].shape[3])
+        memory = output.memory[: self.config.strides.index(32) + 1]
         real = ~visual.padding_mask
         size = torch.stack((real[:, 0].sum(1), real[:, :, 0].sum(1)), -1)  # (B, 2): width, height
         size = size.repeat_interleave(visual.frames, 0)[:, None]
@@ -223,7 +222,7 @@ class SgMg(nn.Module, PretrainedFolder):
         predictions = []
         for layer in layers:
             queries = output.queries[layer]
-            patches = self.patch_segmentation(features, queries, output.references[layer] * size)
+            patches = self.patch_segmentation(memory, grid, queries, output.references[layer] * size)
             by_clip = (self.score_heads[layer](queries), output.boxes[layer], patches)
             predictions.append(Prediction(*(x.unflatten(0, (visual.clips, visual.frames)) for x in by_clip)))
         return replace(predictions[-1], intermediate=predictions[:-1])
@@ -244,6 +243,13 @@ class SgMg(nn.Module, PretrainedFolder):
         logits = self.mask_optimiser(patches.flatten(0, 1), visual.stages)
         h, w = visual.size
         return logits.unflatten(0, (clips, visual.frames))[..., :h, :w]
+
+
+def score_head(channels: int) -> nn.Linear:
+    """Queries to score logits. Most queries are no instance, so scores start at 0.01."""
+    head = nn.Linear(channels, 1)
+    nn.init.constant_(head.bias, -math.log(0.99 / 0.01))
+    return head
 
 
 def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:

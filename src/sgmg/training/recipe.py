@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import Trainer
@@ -16,6 +16,7 @@ from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig
+from sgmg.training.start import lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
@@ -29,10 +30,12 @@ class StartConfig(SgMgConfig):
         pretrained: model folder or Hub id; it has its own configuration, so nothing else may be given.
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
+        start: "sgmg-lite" for a new network on the two pretrained encoders of the embedded default.
     """
 
     pretrained: str | None = None
     text_weights: str | None = None
+    start: Literal["sgmg-lite"] | None = None
 
 
 @dataclass
@@ -133,6 +136,10 @@ def new_model(config: StartConfig) -> SgMg:
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
             )
         return SgMg.from_pretrained(config.pretrained)
+    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+    if config.start is not None:
+        encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
+        return lite_start(**{key: value for key, value in values.items() if key not in encoders})
     if config.text_weights is None:
         raise InputError(
             "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
@@ -143,7 +150,6 @@ def new_model(config: StartConfig) -> SgMg:
         encoder = AutoModel.from_pretrained(config.text_weights, dtype="float32")
     except (OSError, ValueError) as error:
         raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
-    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     model = SgMg(SgMgConfig(**values | {"text_encoder": encoder.config.to_dict()}), tokenizer)
     model.text_encoder.backbone.load_state_dict(encoder.state_dict(), strict=False)
     return model

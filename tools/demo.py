@@ -20,7 +20,7 @@ from sgmg.video import open_video
 
 FPS = 12
 FRAMES = 36
-SEED = 5
+SEED = 3
 
 
 def main() -> None:
@@ -42,7 +42,9 @@ def main() -> None:
 
 def generated_clip() -> tuple[np.ndarray, list[str]]:
     """A clip of the synthetic generator that no training saw (frames, (T, H, W, 3)), and two of its sentences."""
-    video = SyntheticVideos(SyntheticConfig(split="valid", length=FRAMES), seed=SEED)[0]
+    kinds = ("attribute", "motion", "position")
+    config = SyntheticConfig(split="valid", length=FRAMES, objects=(3, 4), kinds=kinds)
+    video = SyntheticVideos(config, seed=SEED)[0]
     sentences: dict[int, str] = {}
     for expression in video.expressions:
         if expression.object_id is not None:

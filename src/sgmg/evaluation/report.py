@@ -20,7 +20,8 @@ def evaluation_table(evaluation: Evaluation, title: str) -> Table:
     if evaluation.own is not None:
         table.add_row("of another object", *_cells(evaluation.overall), style="bold")
         table.add_row("of the object itself", *_cells(MeanScore.of(evaluation.own)))
-        table.caption = f"{evaluation.skipped} expressions skipped: no other object in their video"
+        if evaluation.skipped:
+            table.caption = f"skipped, without another object in the video: {evaluation.skipped}"
         return table
     table.add_row("all whose object is there", *_cells(evaluation.overall), style="bold")
     absent = evaluation.absent

@@ -69,6 +69,7 @@ class Clue:
     holds: Callable[[SceneObject], bool | None] | None = None
     best: Callable[[SceneObject, list[SceneObject]], bool] | None = None
     order: int = 2  # Of adjectives: size before texture before colour.
+    common: bool = False  # True of very many things, and hence said more rarely.
 
 
 # ------------------------------------------------------------------------------------------ nouns
@@ -81,10 +82,15 @@ _LIKE_SHAPES = {
     "hexagon": ("sign", "ball"), "pentagon": ("sign", "ball"), "crescent": ("fruit",),
 }  # fmt: skip
 _ANYTHING = ("thing", "object")
+_GENERAL = frozenset(("animal", "vehicle", "bug", "insect", "fruit", "vegetable", "toy", "shape"))
 
 
-def is_called(word: str, thing: SceneObject) -> bool | None:
-    """Whether a noun is True, False or None of a thing."""
+def is_called(word: str, thing: SceneObject, family: str | None = None) -> bool | None:
+    """Whether a noun is True, False or None of a thing.
+
+    Args:
+        family: the family of what the noun names, where the word alone does not tell ("collie").
+    """
     sprite = thing.sprite
     if word in sprite.names or word in _ANYTHING:
         return True
@@ -102,13 +108,13 @@ def is_called(word: str, thing: SceneObject) -> bool | None:
     asked = next((shape for shape, words in SHAPES.items() if word in words), None)
     if asked is not None:
         return _none_if(sprite.kind.family in _LIKE_SHAPES.get(asked, ()))
-    if word in ("animal", "vehicle", "bug", "insect", "fruit", "vegetable", "toy", "shape"):
+    if word in _GENERAL:
         return _none_if(_general_doubt(word, sprite.kind.family))
-    family = family_of(word)
+    family = family_of(word) or family
     if family is None:
         # A name that only some pictures of its kind carry ("collie"): nobody decides among like things.
         return None
-    return _none_if(family == sprite.kind.family or _carries(word, thing))
+    return _none_if(family == sprite.kind.family or _carries(family, thing))
 
 
 def _like_person(thing: SceneObject) -> bool:
@@ -140,13 +146,16 @@ def _general_doubt(word: str, family: str) -> bool:
     return family in ("fruit", "vegetable", "mushroom", "food", "figure", "plant", "flower", "balloon", "ball")
 
 
-# Carried or worn things that a person's picture may show without being the thing itself.
-_ON_PEOPLE = frozenset(("bag", "headwear", "clothing", "footwear", "glasses", "handheld", "clock", "umbrella",
-                        "headphones"))  # fmt: skip
-
-
-def _carries(word: str, thing: SceneObject) -> bool:
-    return thing.sprite.is_person and family_of(word) in _ON_PEOPLE
+def _carries(family: str, thing: SceneObject) -> bool:
+    """Whether the picture of a person may show a thing of a family that is worn or carried."""
+    if not thing.sprite.is_person:
+        return False
+    tags = {garment.tag for garment in thing.sprite.garments}
+    if family == "bag":
+        return bool(tags & {"bag", "purse", "wallet", "accessories"})
+    if family == "headwear":
+        return "hat" in tags
+    return family in ("clothing", "footwear", "glasses")
 
 
 _FAMILY_OF_WORD: dict[str, str] = {}
@@ -233,13 +242,24 @@ class Facts:
             for worn in thing.sprite.garments:
                 if worn.tag == tag and (color is None or worn.color == color):
                     sure = True
-                elif worn.tag in vocabulary.like_garments(tag) and (
-                    color is None or worn.color is None or vocabulary.near_colors(worn.color, color)
+                elif worn.tag not in vocabulary.like_garments(tag) or worn.share < 0.01:
+                    continue
+                elif (
+                    color is None
+                    or (worn.color is None and worn.tag == tag)
+                    or (worn.color is not None and vocabulary.near_colors(worn.color, color))
                 ):
                     doubt = True
             return True if sure else _none_if(doubt)
 
-        return Clue("attribute", "garment", (), tuple(after), holds)
+        return Clue(
+            "attribute",
+            "garment",
+            (),
+            tuple(after),
+            holds,
+            common=color == "black" or (color is None and tag in _USUAL),
+        )
 
     def dressed(self, color: str) -> Clue:
         """The person is mostly dressed in a colour."""
@@ -280,15 +300,13 @@ class Facts:
         return float(path[-1] - path[0]) / (len(path) - 1) / self.unit
 
     def _moves(self, thing: SceneObject) -> bool | None:
-        motion, drift = thing.motion, self.scene.camera.drift / self.unit
+        motion, camera = thing.motion, self.scene.camera
         speed = motion.speed / self.unit
-        scales = abs(float(np.log(motion.scale[-1] / motion.scale[0])))
-        sways = float(np.ptp(motion.angle)) if len(motion.angle) else 0.0
-        if speed > 0.7 or motion.turn_rate > 2 or scales > 0.2:
+        sways = float(np.ptp(motion.angle))
+        if speed > 0.7 or motion.turn_rate > 2 or abs(motion.growth) > 0.009:
             return True
-        steady = speed < 0.12 and scales < 0.03 and sways < 4 and drift < 0.5
-        zooms = float(np.ptp(self.scene.camera.zoom)) > 0.05
-        return False if steady and not zooms else None
+        steady = speed < 0.12 and abs(motion.growth) < 0.001 and sways < 4
+        return False if steady and camera.drift < 0.5 * self.unit and camera.zoom_rate < 0.004 else None
 
     def still(self) -> Clue:
         """The thing does not move."""
@@ -347,25 +365,29 @@ class Facts:
 
     def named_motion(self, name: str) -> Clue:
         """The thing turns, grows, shrinks, bounces, swings, enters or leaves."""
-        zoom = self.scene.camera.zoom
-        zooms = float(np.ptp(zoom)) > 0.04
+        zooms = self.scene.camera.zoom_rate > 0.002
+        short = self.scene.length < 8
+        steps = max(self.scene.length - 1, 1)
 
         def holds(thing: SceneObject) -> bool | None:
             motion = thing.motion
             if name == TURNING:
                 return True if motion.turn_rate > 2.5 else _none_if(float(np.ptp(motion.angle)) > 5)
             if name in (GROWING, SHRINKING):
-                ratio = float(np.log(motion.scale[-1] / motion.scale[0])) * (1 if name == GROWING else -1)
-                return True if ratio > 0.22 and not zooms else _none_if(ratio > 0.02 or zooms)
+                growth = motion.growth if name == GROWING else -motion.growth
+                return True if growth > 0.009 and not zooms else _none_if(growth > 0.001 or zooms)
             if name in (ENTERING, LEAVING):
                 share = thing.share if name == ENTERING else thing.share[::-1]
-                if motion.name in (ENTERING, LEAVING, *DIRECTIONS) and share[0] < 0.2 and share[-1] > 0.6:
-                    return True if motion.name == name else None
-                return _none_if(share[0] < 0.85)
+                comes = float(share[-1] - share[0])
+                if motion.name == name and share[0] < 0.6 and comes > min(0.5, 0.02 * steps):
+                    return True
+                return _none_if(share.min() < 0.9)
+            # Back and forth, or up and down: a short clip shows no more of it than where it moves just then.
+            path = motion.dy if name == BOUNCING else motion.dx
+            reach = float(np.ptp(path)) / self.unit
             if motion.name == name:
-                reach = np.ptp(motion.dy) if name == BOUNCING else np.ptp(motion.dx)
-                return True if reach > 8 * self.unit and self.scene.length >= 6 else None
-            return False
+                return True if reach > (2 if short else 8) else None
+            return _none_if(short and reach > 0.3 * steps)
 
         words = {
             TURNING: ("turning", "spinning", "rotating", "that turns around", "that is rotating"),
@@ -498,6 +520,7 @@ class Facts:
         return bool(self._touches(one, other)[both].any())
 
 
+_USUAL = frozenset(("shoes", "bag", "purse", "pants"))
 _RIDDEN = frozenset(("bike", "seat"))
 
 
@@ -527,15 +550,22 @@ class Sentences:
         scene: drawn.
         kinds: which kinds of sentences may be made, of :data:`KINDS`.
         names: nouns to draw from for things that are not there, with their families.
+        redundant: share of the sentences whose name alone would do that say one true thing more.
     """
 
     def __init__(
-        self, scene: Scene, kinds: Iterable[str], names: list[tuple[str, str]], rng: np.random.Generator
+        self,
+        scene: Scene,
+        kinds: Iterable[str],
+        names: list[tuple[str, str]],
+        rng: np.random.Generator,
+        redundant: float = 0.0,
     ) -> None:
         self.facts = Facts(scene)
         self.kinds = set(kinds)
         self._names = names
         self._rng = rng
+        self._redundant = redundant
         self._people = sum(thing.sprite.is_person for thing in self.facts.things)
 
     @cached_property
@@ -560,15 +590,23 @@ class Sentences:
         used: dict[str, int] = {}
         while found and len(expressions) < count:
             weights = np.array([_KIND_WEIGHTS[kind] / (1 + 4 * used.get(kind, 0)) for kind, _, _ in found])
+            weights *= [0.4 if any(clue.common for clue in clues) else 1.0 for _, _, clues in found]
             per_kind = {k: sum(kind == k for kind, _, _ in found) for k in {kind for kind, _, _ in found}}
             weights = weights / np.array([per_kind[kind] for kind, _, _ in found])
             kind, noun, clues = found.pop(int(self._rng.choice(len(found), p=weights / weights.sum())))
+            if kind == "name" and self._redundant and self._rng.random() < self._redundant:
+                clues = self._one_true_clue(thing)
             text = self._say(noun, clues)
             if text not in seen:
                 seen.add(text)
                 used[kind] = used.get(kind, 0) + 1
                 expressions.append(Expression(text, thing.id, kind, noun))
         return expressions
+
+    def _one_true_clue(self, thing: SceneObject) -> tuple[Clue, ...]:
+        """Something that is true of a thing and need not be said."""
+        true = [clue for clue, truth in self._clues if truth.get(thing.id) and clue.kind != "relation"]
+        return (true[int(self._rng.integers(len(true)))],) if true else ()
 
     def _nouns(self, thing: SceneObject) -> list[str]:
         """A few nouns for a thing: its everyday kind, often another name, sometimes a general word."""
@@ -593,10 +631,19 @@ class Sentences:
         """All (kind, noun, clues) that ask for a thing and hold no clue too many."""
         others = [other for other in self.facts.things if other is not thing]
         asked = "person" if noun in vocabulary.PERSON_GUESSES else noun
-        rivals = [other for other in others if is_called(asked, other) is not False]
-        general = noun in _ANYTHING or noun == "shape"
+        family = thing.sprite.kind.family
+        rivals = [other for other in others if is_called(asked, other, family) is not False]
+        if noun in _ANYTHING or noun in _GENERAL:
+            # Photographs are full of things; and general words alone hardly name one.
+            hidden = self.facts.scene.contents
+            if (noun in _ANYTHING and hidden) or any(_general_doubt(noun, other) for other in hidden):
+                return []
+            if not any(is_called(noun, other) for other in rivals):
+                return []
+        elif any(other.sprite.kind.family != family for other in rivals):
+            return []  # Something else might be meant, and no clue is about that.
         if not rivals:
-            return [("name", noun, ())] if "name" in self.kinds and not general else []
+            return [("name", noun, ())] if "name" in self.kinds else []
         plain, superlative = [], []
         for clue, truth in self._clues:
             if clue.best is not None:
@@ -605,6 +652,9 @@ class Sentences:
                 left = frozenset(other.id for other in rivals if truth[other.id] is not False)
                 if len(left) < len(rivals):
                     plain.append((clue, left))
+        # People in many clothes allow very many sentences: a random part of the clues is plenty.
+        if len(plain) > _MOST_CLUES:
+            plain = [plain[i] for i in sorted(self._rng.choice(len(plain), _MOST_CLUES, replace=False))]
         everyone = frozenset(other.id for other in rivals)
         found: list[tuple[str, str, tuple[Clue, ...]]] = []
         for count in (0, 1, 2, 3):
@@ -617,7 +667,8 @@ class Sentences:
                     left = left & still
                 if count and not left:
                     self._add(found, noun, clues)
-                elif left and count < 3:
+                elif left and count < 3 and all(clue.kind != "relation" for clue in clues):
+                    # ("the rightmost star left of the ring" could be read in more than one way.)
                     rest = [other for other in rivals if other.id in left]
                     for clue in superlative:
                         if clue.key in {c.key for c in clues} or not clue.best or not clue.best(thing, rest):
@@ -729,7 +780,7 @@ class Sentences:
             noun, family = self._names[int(rng.integers(len(self._names)))]
             if family in self.facts.scene.contents:
                 continue
-            if all(is_called(noun, thing) is False for thing in self.facts.things):
+            if all(is_called(noun, thing, family) is False for thing in self.facts.things):
                 clues: tuple[Clue, ...] = ()
                 if rng.random() < 0.4:
                     clues = (self._random_clue(),)
@@ -739,7 +790,10 @@ class Sentences:
     def _impossible(self, thing: SceneObject, noun: str) -> Clue | None:
         """A clue that is False of everything the noun could mean."""
         asked = "person" if noun in vocabulary.PERSON_GUESSES else noun
-        meant = [other for other in self.facts.things if is_called(asked, other) is not False]
+        family = thing.sprite.kind.family
+        if noun in _ANYTHING and self.facts.scene.contents:
+            return None
+        meant = [other for other in self.facts.things if is_called(asked, other, family) is not False]
         candidates: list[Clue] = []
         if thing.sprite.is_person:
             for _ in range(3):
@@ -768,16 +822,15 @@ class Sentences:
         """Words for a noun and clues: one of many phrasings."""
         rng = self._rng
         before: list[tuple[int, str]] = []
-        after: list[str] = []
+        after: list[tuple[int, str]] = []
         for clue in clues:
             if clue.before and (not clue.after or rng.random() < 0.72):
-                before.append((clue.order, str(rng.choice(clue.before))))
+                before.append((-1 if clue.kind == "position" else clue.order, str(rng.choice(clue.before))))
             else:
-                after.append(str(rng.choice(clue.after)))
-        before.sort(key=lambda pair: pair[0])
-        # Adjectives like "leftmost" come first of all.
-        words = sorted((word for _, word in before), key=lambda word: word not in _FIRST_ADJECTIVES)
-        after.sort(key=_after_order)
+                after.append((_PLACES_AFTER[clue.kind], str(rng.choice(clue.after))))
+        words = [word for _, word in sorted(before, key=lambda pair: pair[0])]
+        if len(words) > 1 and words[0] in ("left", "right"):
+            words[0] += "most"  # "the right moving ball" would be something else.
         phrase = " ".join([*words, noun])
         definite = any(word in _DEFINITE for word in words)
         draw = rng.random()
@@ -785,7 +838,9 @@ class Sentences:
             phrase = f"the {phrase}"
         elif draw < 0.82:
             phrase = _with_a(phrase)
-        phrase = " ".join([phrase, *after])
+        if family_of(noun) == "person":
+            after = [(place, text.replace("which ", "who ")) for place, text in after]
+        phrase = " ".join([phrase, *(word for _, word in sorted(after, key=lambda pair: pair[0]))])
         if rng.random() < 0.04:
             phrase += str(rng.choice([" in the video", " in the scene", " in the picture"]))
         return phrase
@@ -794,14 +849,12 @@ class Sentences:
 _FIRST_ADJECTIVES = frozenset(("leftmost", "rightmost", "topmost", "left", "right", "top", "bottom", "middle",
                                "lowest", "highest", "upper", "lower"))  # fmt: skip
 _DEFINITE = _FIRST_ADJECTIVES | {"biggest", "largest", "smallest", "bigger", "smaller", "larger"}
-_KIND_WEIGHTS = {"name": 1.0, "attribute": 1.4, "motion": 1.2, "position": 0.5, "relation": 1.2, "combined": 0.8}
+_KIND_WEIGHTS = {"name": 0.9, "attribute": 3.0, "motion": 1.2, "position": 0.5, "relation": 1.2, "combined": 0.8}
 
 
-def _after_order(phrase: str) -> int:
-    """Clothes and colours before motion before relations."""
-    if phrase.startswith(("in ", "wearing", "dressed", "with", "that is", "which is")):
-        return 0
-    return 1 if phrase.startswith(("moving", "going", "heading")) else 2
+_MOST_CLUES = 16
+# Clothes and colours before motion, before places, before what is told by other things.
+_PLACES_AFTER = {"attribute": 0, "motion": 1, "position": 2, "relation": 3}
 
 
 def _each_needed(left: list[frozenset[int]], everyone: frozenset[int]) -> bool:

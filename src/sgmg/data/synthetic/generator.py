@@ -52,6 +52,8 @@ class SyntheticConfig:
             "absent".
         expressions: sentences of a video.
         absent_share: share of sentences about things that are not there.
+        redundant_share: share of the sentences whose name alone would do that say one true thing more, as people
+            do ("the girl in the blue skirt" of the only girl). Where it is 0, every word is needed.
         max_step: a video is seen at every 1st to ``max_step``-th frame: motions are that much faster.
 
     Raises:
@@ -70,6 +72,7 @@ class SyntheticConfig:
     kinds: tuple[str, ...] = KINDS
     expressions: int = 6
     absent_share: float = 0.12
+    redundant_share: float = 0.0
     max_step: int = 1
 
     def __post_init__(self) -> None:
@@ -91,6 +94,11 @@ class SyntheticConfig:
             raise InputError(f"Unknown kind of expression '{unknown[0] if unknown else ''}': use {', '.join(KINDS)}.")
         if self.expressions < 1:
             raise InputError("A video needs at least one expression.")
+        if self.max_step < 1:
+            raise InputError(f"A video cannot be seen at every {self.max_step}th frame: give 1 or more.")
+        for name in ("cutout_share", "procedural_share", "absent_share", "redundant_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is a share and lies between 0 and 1, unlike {getattr(self, name)}.")
 
 
 @dataclass
@@ -138,8 +146,8 @@ class SyntheticVideo:
 
 
 # Share of the frame's height that things of a size class usually take.
-_HEIGHTS = {"person": (0.45, 0.92), "large": (0.26, 0.62), "medium": (0.2, 0.55), "small": (0.14, 0.42),
-            "shape": (0.13, 0.42)}  # fmt: skip
+_HEIGHTS = {"person": (0.5, 0.98), "large": (0.32, 0.72), "medium": (0.26, 0.65), "small": (0.18, 0.5),
+            "shape": (0.16, 0.52)}  # fmt: skip
 # What is held, by its height over the holder's; and what is ridden, by its width over the rider's height.
 _HELD = {"ball": (0.1, 0.19), "cup": (0.07, 0.13), "camera": (0.08, 0.13), "laptop": (0.13, 0.2),
          "bottle": (0.11, 0.17), "guitar": (0.2, 0.34), "mandolin": (0.15, 0.25), "phone": (0.06, 0.1),
@@ -206,7 +214,7 @@ class SyntheticVideos:
 
     def _expressions(self, rng: np.random.Generator, scene: Scene, source: str) -> list[Expression]:
         config = self.config
-        sentences = Sentences(scene, config.kinds, self._absent_names[source], rng)
+        sentences = Sentences(scene, config.kinds, self._absent_names[source], rng, config.redundant_share)
         things = [sentences.facts.things[i] for i in rng.permutation(len(sentences.facts.things))]
         per_thing = -(-config.expressions // max(1, len(things) - 1))
         asked = [found for thing in things if (found := sentences.of(thing, max(1, per_thing)))]
@@ -246,22 +254,22 @@ class SyntheticVideos:
         step = float(rng.integers(1, config.max_step + 1))
         styles, odds = ["still", "pan", "shake", "zoom"], [0.42, 0.26, 0.18, 0.14]
         style = "still" if plan == "motion" and rng.random() < 0.7 else str(rng.choice(styles, p=odds))
-        camera = make_camera(rng, style, length, unit * step)
+        camera = make_camera(rng, style, length, unit, step)
         canvas, contents, background = self._backgrounds.draw(rng, canvas_size(config.size, camera))
         count = int(rng.integers(config.objects[0], config.objects[1] + 1))
         sprites = self._choose_sprites(rng, source, plan, count, frozenset(contents))
         scene = Scene(config.size, length, [], camera, canvas, contents)
         scene.shadows = source.name == "cutouts" and bool(rng.random() < 0.6)
         scene.grain = float(rng.uniform(1.5, 6)) if rng.random() < 0.3 else 0.0
-        _place_all(rng, scene, sprites, plan, unit * step)
+        _place_all(rng, scene, sprites, plan, unit, step)
         if cutouts is not None and source is cutouts:
-            _add_touching(rng, scene, cutouts, unit * step, most=config.objects[1])
+            _add_touching(rng, scene, cutouts, most=config.objects[1])
         images = {thing.id: self._picture(source, thing) for thing in scene.objects}
         _light(rng, scene, images)
         return scene, images, background, source.name
 
     def _choose_plan(self, rng: np.random.Generator, source: str) -> str:
-        odds = np.array([0.25, 0.3, 0.14, 0.07, 0.07, 0.08, 0.09] if source == "cutouts" else
+        odds = np.array([0.15, 0.4, 0.15, 0.05, 0.06, 0.1, 0.09] if source == "cutouts" else
                         [0.1, 0.26, 0.2, 0.14, 0.1, 0.08, 0.12])  # fmt: skip
         wanted = set(self.config.kinds) - {"absent", "combined"}
         if wanted and "combined" not in self.config.kinds:
@@ -275,8 +283,10 @@ class SyntheticVideos:
     ) -> list[Sprite]:
         """A set in which things are easily confused, in the respects that the plan is about."""
         first = _drawn(rng, source, contents)
-        if plan == "looks" and isinstance(source, CutoutSource) and "person" not in contents and rng.random() < 0.5:
-            first = source.draw_family(rng, ["person"]) or first
+        if plan == "looks" and isinstance(source, CutoutSource):
+            # What differs in looks alone: people by their clothes, things that come in many colours.
+            families = [["person"], _COLORFUL][int(rng.random() < 0.3)]
+            first = source.draw_family(rng, [k for k in families if k not in contents]) or first
         sprites = [first]
         while len(sprites) < count:
             like = sprites[int(rng.integers(len(sprites)))] if rng.random() < 0.4 else first
@@ -326,6 +336,9 @@ _COMMON = ("dog", "cat", "bird", "horse", "cow", "car", "bus", "truck", "motorbi
            "ball", "cup", "bottle", "umbrella", "bag", "laptop", "phone", "train", "sheep", "elephant")  # fmt: skip
 
 
+_COLORFUL = [kind.name for kind in vocabulary.KINDS.values() if kind.tintable]
+
+
 def _placeable(sprite: Sprite) -> bool:
     """Whether its cut sides can be hidden at the frame's border: at most the bottom and one side."""
     return "top" not in sprite.cut and not {"left", "right"} <= sprite.cut
@@ -365,7 +378,14 @@ def _motions_of(sprite: Sprite) -> list[str]:
 
 
 def _choose_motion(
-    rng: np.random.Generator, sprite: Sprite, plan: str, taken: list[str], length: int, tall: float, unit: float
+    rng: np.random.Generator,
+    sprite: Sprite,
+    plan: str,
+    taken: list[str],
+    length: int,
+    tall: float,
+    unit: float,
+    step: float,
 ) -> Motion:
     options = _motions_of(sprite)
     still = 0.3 if plan == "motion" else 0.45
@@ -375,7 +395,7 @@ def _choose_motion(
         if fresh and name in taken:
             name = str(rng.choice(fresh))
     low, high = ((0.9, 1.6), (1.9, 3.4), (4.0, 6.5))[int(rng.choice(3, p=[0.25, 0.45, 0.3]))]
-    speed = float(rng.uniform(low, high)) * unit
+    speed = float(rng.uniform(low, high)) * unit * step
     # Nothing crosses more than most of the frame.
     speed = min(speed, 420 * unit / length)
     turn = 0.0
@@ -383,7 +403,7 @@ def _choose_motion(
         turn = (1 if name == "left" else -1) * np.degrees(2 * speed / max(tall, 1))
     elif sprite.turns and name in DIRECTIONS and rng.random() < 0.12:
         turn = float(rng.uniform(-8, 8))
-    motion = make_motion(rng, name, speed, length, tall, turn)
+    motion = make_motion(rng, name, speed, length, tall, step, turn)
     if sprite.kind.moves == "walk" and motion.speed > 0.5 and name in ("left", "right", SWINGING, ENTERING, LEAVING):
         _stride(rng, motion, tall)
     return motion
@@ -397,10 +417,12 @@ def _stride(rng: np.random.Generator, motion: Motion, tall: float) -> None:
     motion.angle = motion.angle + np.round(1.6 * np.sin(2 * np.pi * t / (2 * period)))
 
 
-def _place_all(rng: np.random.Generator, scene: Scene, sprites: list[Sprite], plan: str, unit: float) -> None:
+def _place_all(
+    rng: np.random.Generator, scene: Scene, sprites: list[Sprite], plan: str, unit: float, step: float
+) -> None:
     height, width = scene.size
     people = sum(sprite.is_person for sprite in sprites)
-    zoomed = rng.uniform(0.85, 1.15) if len(sprites) <= 3 else rng.uniform(0.72, 0.95)
+    zoomed = rng.uniform(0.9, 1.15) if len(sprites) <= 3 else rng.uniform(0.75, 1.0)
     taken: dict[str, list[str]] = {}
     for i, sprite in enumerate(sprites):
         low, high = _HEIGHTS[sprite.kind.size]
@@ -418,9 +440,9 @@ def _place_all(rng: np.random.Generator, scene: Scene, sprites: list[Sprite], pl
         tall = min(tall, 0.6 * width / aspect)
         if not sprite.cut and sprite.kind.size != "person":  # Long thin things are not to become slivers.
             tall = max(tall, 0.075 * height)
-        thing = SceneObject(i + 1, sprite, _choose_motion(
-            rng, sprite, plan, taken.setdefault(sprite.kind.name, []), scene.length, tall, unit
-        ), (0.0, 0.0), tall, 0.0)  # fmt: skip
+        before = taken.setdefault(sprite.kind.name, [])
+        motion = _choose_motion(rng, sprite, plan, before, scene.length, tall, unit, step)
+        thing = SceneObject(i + 1, sprite, motion, (0.0, 0.0), tall, 0.0)
         taken[sprite.kind.name].append(thing.motion.name)
         thing.flip = bool(rng.random() < 0.5) if sprite.source == "cutouts" else False
         _place(rng, scene, thing, plan, tall * aspect)
@@ -474,24 +496,21 @@ def _place(rng: np.random.Generator, scene: Scene, thing: SceneObject, plan: str
     assert best is not None
     _, x, y = best
     if thing.motion.name in (ENTERING, LEAVING):
-        x = _at_border(thing, x, wide, width)
+        x = _at_border(rng, thing, wide, width)
     thing.place = (x, y)
     thing.rank = y + tall / 2 if not floats else float(rng.uniform(0.2, 1.1)) * height
     if "bottom" in cut:
         thing.rank = 1.2 * height
 
 
-def _at_border(thing: SceneObject, x: float, wide: float, width: int) -> float:
+def _at_border(rng: np.random.Generator, thing: SceneObject, wide: float, width: int) -> float:
     """A place from where the motion leads into, or out of, the frame."""
     steps = thing.motion.dx
-    outside = steps[0] if thing.motion.name == ENTERING else steps[-1]
-    inside = steps[-1] if thing.motion.name == ENTERING else steps[0]
-    # It must come in by its own width at least: the motion is lengthened where it is too short.
-    need = 0.95 * wide
-    if abs(inside - outside) < need:
-        thing.motion.dx = steps * (need / max(abs(inside - outside), 1e-6))
-        outside *= need / max(abs(inside - outside), 1e-6)
-    return (-0.45 * wide - outside) if outside < 0 else (width + 0.45 * wide - outside)
+    outside = float(steps[0] if thing.motion.name == ENTERING else steps[-1])
+    travel = abs(float(steps[-1] - steps[0]))
+    # What it shows where it is furthest out: little, but in a short clip enough to be seen at all.
+    shown = 0.05 if travel > 0.5 * wide else float(rng.uniform(0.2, 0.55))
+    return (shown - 0.5) * wide - outside if outside < 0 else width + (0.5 - shown) * wide - outside
 
 
 def _crowding(scene: Scene, x: float, y: float, wide: float, tall: float) -> float:
@@ -506,7 +525,7 @@ def _crowding(scene: Scene, x: float, y: float, wide: float, tall: float) -> flo
     return worst
 
 
-def _add_touching(rng: np.random.Generator, scene: Scene, cutouts: CutoutSource, unit: float, most: int) -> None:
+def _add_touching(rng: np.random.Generator, scene: Scene, cutouts: CutoutSource, most: int) -> None:
     """Give things into people's hands, under them, or to their feet: real things touch."""
     height = scene.size[0]
     for person in list(scene.objects):

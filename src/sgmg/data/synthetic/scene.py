@@ -40,19 +40,26 @@ class Motion:
         return float(np.hypot(np.diff(self.dx), np.diff(self.dy)).mean())
 
     @property
+    def growth(self) -> float:
+        """Relative change of its size from frame to frame; negative where it shrinks."""
+        return float(np.log(self.scale[-1] / self.scale[0])) / max(len(self.scale) - 1, 1)
+
+    @property
     def turn_rate(self) -> float:
         """Degrees a frame, of steady turning only."""
         return abs(float(self.angle[-1] - self.angle[0])) / max(len(self.angle) - 1, 1)
 
 
 def make_motion(
-    rng: np.random.Generator, name: str, speed: float, length: int, height: float, turn: float = 0.0
+    rng: np.random.Generator, name: str, speed: float, length: int, height: float, step: float = 1.0, turn: float = 0.0
 ) -> Motion:
-    """A motion by name.
+    """A motion by name, at a natural pace: what happens from frame to frame does not depend on the length.
 
     Args:
         speed: pixels a frame.
+        length: frames.
         height: the thing's height in pixels: how far it may bounce.
+        step: frames of time that pass from one frame to the next.
         turn: degrees a frame, for things that roll while they move.
     """
     t = np.arange(length, dtype=np.float64) - (length - 1) / 2
@@ -65,21 +72,20 @@ def make_motion(
     elif name in (ENTERING, LEAVING):
         dx = t * speed * (1 if rng.random() < 0.5 else -1)
     elif name == TURNING:
-        rate = float(rng.uniform(3.5, 11)) * (1 if rng.random() < 0.5 else -1)
+        rate = float(rng.uniform(3.5, 10)) * step * (1 if rng.random() < 0.5 else -1)
         angle = rate * (t - t[0])
     elif name in (GROWING, SHRINKING):
-        ratio = float(rng.uniform(1.35, 1.9))
-        scale = ratio ** (t / max(length - 1, 1))
-        scale = scale if name == GROWING else 1 / scale
+        rate = min(float(rng.uniform(0.014, 0.035)) * step, 0.75 / max(length - 1, 1))
+        scale = np.exp((rate if name == GROWING else -rate) * t)
     elif name == BOUNCING:
-        period = max(5.0, length / float(rng.uniform(1.0, 2.5)))
-        reach = min(height * float(rng.uniform(0.25, 0.6)), speed * period / 2)
+        period = float(rng.uniform(9, 16)) / step
+        reach = min(height * float(rng.uniform(0.25, 0.6)), max(speed, 2.5) * period / 2)
         phase = float(rng.uniform(0, 1))
         dy = -reach * np.abs(np.sin(np.pi * (t / period + phase)))
         dx = t * float(rng.uniform(-0.5, 0.5))
     elif name == SWINGING:
-        period = max(5.0, length * float(rng.uniform(0.6, 1.0)))
-        dx = speed * period / 4 * np.sin(2 * np.pi * (t / period + float(rng.uniform(0, 1))))
+        period = float(rng.uniform(12, 24)) / step
+        dx = max(speed, 1.5) * period / 4 * np.sin(2 * np.pi * (t / period + float(rng.uniform(0, 1))))
     return Motion(name, dx, dy, scale, angle)
 
 
@@ -96,25 +102,31 @@ class Camera:
         """Mean speed of the picture, pixels a frame."""
         return float(np.hypot(np.diff(self.x), np.diff(self.y)).mean()) if len(self.x) > 1 else 0.0
 
+    @property
+    def zoom_rate(self) -> float:
+        """Relative change of the zoom from frame to frame, without a sign."""
+        return abs(float(np.log(self.zoom[-1] / self.zoom[0]))) / max(len(self.zoom) - 1, 1)
 
-def make_camera(rng: np.random.Generator, style: str, length: int, unit: float) -> Camera:
+
+def make_camera(rng: np.random.Generator, style: str, length: int, unit: float, step: float = 1.0) -> Camera:
     """A camera that is "still", "pan"s, "shake"s or "zoom"s.
 
     Args:
         unit: pixels that count as one at a frame 512 pixels wide.
+        step: frames of time that pass from one frame to the next.
     """
     t = np.arange(length, dtype=np.float64) - (length - 1) / 2
     x, y, zoom = np.zeros(length), np.zeros(length), np.ones(length)
     if style == "pan":
         angle = float(rng.choice([0, np.pi])) + float(rng.uniform(-0.3, 0.3))
-        speed = float(rng.uniform(0.3, 2.0)) * unit
+        speed = float(rng.uniform(0.3, 2.0)) * unit * step
         x, y = t * speed * np.cos(angle), t * speed * np.sin(angle)
     elif style == "shake":
         walk = np.cumsum(rng.normal(0, 0.8, (2, length)), axis=1) * unit
         x, y = (walk - walk.mean(1, keepdims=True)).clip(-8 * unit, 8 * unit)
     elif style == "zoom":
-        ratio = float(rng.uniform(1.08, 1.3)) ** (1 if rng.random() < 0.5 else -1)
-        zoom = ratio ** (np.arange(length) / max(length - 1, 1))
+        rate = min(float(rng.uniform(0.003, 0.011)) * step, 0.3 / max(length - 1, 1))
+        zoom = np.exp((rate if rng.random() < 0.5 else -rate) * np.arange(length))
         zoom = zoom / zoom.min()
     return Camera(x, y, zoom)
 

@@ -321,6 +321,10 @@ class CutoutSource:
             return self.draw(rng, frozenset((sprite.kind.family,)))
         if differ == "texture":
             return None
+        if sprite.kind.tintable and rng.random() < 0.5:
+            other = self._retinted(rng, sprite)
+            if other is not None:
+                return other
         for _ in range(8):
             other = self._of_kind(rng, sprite.kind.name)
             if sprite.is_person:
@@ -336,13 +340,19 @@ class CutoutSource:
             sprite = sprites[int(rng.choice(len(sprites), p=self._person_weights))]
         else:
             sprite = sprites[int(rng.integers(len(sprites)))]
-        if sprite.is_person and rng.random() < 0.4:
+        if sprite.is_person and rng.random() < 0.5:
             sprite = _dyed(rng, sprite)
         tint = None
         if sprite.kind.tintable and rng.random() < 0.6 and self._look(sprite, None).pale:
-            color = str(rng.choice(["red", "orange", "yellow", "green", "blue", "purple", "pink", "cyan"]))
-            tint = _RGB[color]
+            tint = _RGB[str(rng.choice(_TINTS))]
         return self._seen(replace(sprite, tint=tint))
+
+    def _retinted(self, rng: np.random.Generator, sprite: Sprite) -> Sprite | None:
+        """The same thing in another colour, where it can be tinted and both colours are clear."""
+        if not sprite.colors or not self._look(sprite, None).pale:
+            return None
+        other = self._seen(replace(sprite, tint=_RGB[str(rng.choice(_TINTS))]))
+        return other if other.colors and not (other.colors | other.near) & sprite.colors else None
 
     def _seen(self, sprite: Sprite) -> Sprite:
         """The sprite with what its picture tells: colours, cut sides, size."""
@@ -372,6 +382,7 @@ class CutoutSource:
         return _tinted(image, sprite.tint) if sprite.tint else image
 
 
+_TINTS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "cyan")
 _DYES = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 _LIGHT_DYES = frozenset(("orange", "yellow", "pink"))  # Dark, they would have other names.
 _HEAD = 0.17  # Of a full-length person's height: nothing above is dyed, so that hair keeps its colour.
@@ -443,6 +454,8 @@ def _describe(entry: dict[str, Any], folder: Path) -> Sprite | None:
     tags = tuple(
         Garment(str(tag["tag"]), tag.get("color"), float(tag.get("share", 0))) for tag in entry.get("tags", ())
     )
+    if Path(entry["file"]).stem in vocabulary.UNCLEAR_FILES:
+        return None
     if index is None:
         kind = vocabulary.kind(vocabulary.kind_of_names(names))
     else:
@@ -456,7 +469,7 @@ def _describe(entry: dict[str, Any], folder: Path) -> Sprite | None:
     ]  # fmt: skip
     if not (folder / entry["file"]).is_file():
         raise InputError(f"{folder / entry['file']} is listed in labels.json but does not exist: remove one.")
-    everything = tuple(dict.fromkeys([kind.name, *words[:3], *kind.words]))
+    everything = tuple(dict.fromkeys([kind.name, *words[: 2 if latin else 3], *kind.words]))
     return Sprite("cutouts", kind, everything, garments=tags, key=(entry["file"],))
 
 

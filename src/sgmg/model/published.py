@@ -3,7 +3,6 @@
 import argparse
 import pickle
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -186,32 +185,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-@dataclass
-class Conversion:
-    """What `convert` wrote: the variant, what kind of checkpoint it was, and how many weights it took."""
+def read_published(checkpoint: str | Path, text_encoder: str) -> SgMg:
+    """The model that a published checkpoint holds.
 
-    variant: str
-    kind: str
-    weights: int
-
-
-def convert(checkpoint: str | Path, folder: str | Path, text_encoder: str) -> Conversion:
-    """Turn a published checkpoint into a model folder.
-
-    An SgMg checkpoint (``model``) is taken whole. A Kinetics checkpoint of Video Swin (``state_dict``) gives a model
-    to start a training from: its visual encoder and the pretrained text encoder, the rest fresh.
+    An SgMg checkpoint (``model``) is taken whole. A Kinetics checkpoint of Video Swin (``state_dict``) gives a
+    model to start a training from: its visual encoder and the pretrained text encoder, the rest fresh.
 
     Args:
         checkpoint: the ``.pth`` file.
-        folder: where the model folder goes; must not exist.
         text_encoder: name or folder of the Hugging Face text encoder, for configuration and tokenizer.
 
     Raises:
-        ModelError: a key without a place, an unreadable file, or an existing folder.
+        ModelError: a key without a place, or an unreadable file or text encoder.
     """
-    folder = Path(folder)
-    if folder.exists():
-        raise ModelError(f"{folder} exists already; choose another folder or remove it")
     content = read_checkpoint(checkpoint)
     kind = next((key for key in ("model", "state_dict") if isinstance(content.get(key), dict)), None)
     if kind is None:
@@ -229,11 +215,8 @@ def convert(checkpoint: str | Path, folder: str | Path, text_encoder: str) -> Co
         model = SgMg(SgMgConfig(visual_encoder=variant, text_encoder=text_config))
         load_exactly(model.visual_encoder, visual, str(checkpoint))
         try:
-            model.text_encoder.backbone = AutoModel.from_pretrained(text_encoder, torch_dtype=torch.float32)
+            model.text_encoder.backbone = AutoModel.from_pretrained(text_encoder, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise ModelError(f"the text encoder {text_encoder} has no readable weights") from error
     model.tokenizer = tokenizer
-    partial = folder.with_name(f".{folder.name}.partial")
-    model.write_folder(partial)
-    partial.rename(folder)
-    return Conversion(model.config.visual_encoder, "SgMg" if kind == "model" else "Kinetics", len(weights))
+    return model.eval()

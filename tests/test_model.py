@@ -1,0 +1,159 @@
+"""The network: shapes, sizes, batches, and what must not change its answers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import tiny_config, tiny_tokenizer
+from safetensors.torch import load_file, save_file
+
+from sgmg.model import ModelError, SgMg, SgMgConfig
+from sgmg.model.fusion import gaussian_chain
+from sgmg.model.motion import correlate, displacement
+
+LITE_PARTS = {"motion": True, "temporal_layers": 1, "strides": (16, 32, 64), "queries": 1}
+
+
+def make(**changes: object) -> SgMg:
+    torch.manual_seed(0)
+    return SgMg(tiny_config(**changes), tiny_tokenizer()).eval()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 33), (129, 64), (150, 201)])
+@pytest.mark.parametrize("changes", [{}, LITE_PARTS], ids=["published parts", "lite parts"])
+@torch.no_grad()
+def test_any_size_gives_masks_of_that_size(size: tuple[int, int], changes: dict[str, object]) -> None:
+    model = make(**changes)
+    prediction, visual = model(torch.randn(1, 2, 3, *size), None, *model.tokenize(["the red circle", "a dog"]))
+    assert prediction.logits.shape == (2, 2, model.config.queries, 1)
+    assert model.optimise_masks(prediction, visual, prediction.best_query()).shape == (2, 2, *size)
+
+
+@pytest.mark.parametrize("encoder", ["resnet50", "swin_tiny_patch4_window7_224", "tf_efficientnet_lite0"])
+@torch.no_grad()
+def test_image_encoders(encoder: str) -> None:
+    model = make(visual_encoder=encoder)
+    stages = model.encode_video(torch.randn(1, 2, 3, 160, 192)).stages
+    assert [x.shape[2:] for x in stages] == [(40, 48), (20, 24), (10, 12), (5, 6)]
+    assert [x.shape[1] for x in stages] == model.visual_encoder.channels
+
+
+@pytest.mark.parametrize("changes", [{}, LITE_PARTS], ids=["published parts", "lite parts"])
+@torch.no_grad()
+def test_an_expression_is_answered_alike_alone_and_among_others(changes: dict[str, object]) -> None:
+    model = make(**changes)
+    visual = model.encode_video(torch.randn(1, 3, 3, 160, 160))
+    expressions = ["the dog", "the large red triangle moving left", "a cup"]
+    together = model.decode(visual, model.encode_text(*model.tokenize(expressions)))
+    for i, expression in enumerate(expressions):
+        alone = model.decode(visual, model.encode_text(*model.tokenize([expression])))
+        torch.testing.assert_close(alone.logits[0], together.logits[i], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(alone.patch_masks[0], together.patch_masks[i], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_clips_of_a_batch_do_not_see_each_other() -> None:
+    model = make(visual_encoder="test_efficientnet", temporal_layers=1)
+    frames, text = torch.randn(2, 3, 3, 160, 160), model.tokenize(["the dog", "a cup"])
+    both, _ = model(frames, None, *text)
+    for i in range(2):
+        one, _ = model(frames[i : i + 1], None, text[0][i : i + 1], text[1][i : i + 1])
+        torch.testing.assert_close(one.logits[0], both.logits[i], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_temporal_layers_look_two_frames_far() -> None:
+    model = make(temporal_layers=1)
+    frames, text = torch.randn(1, 6, 3, 160, 160), model.tokenize(["the dog"])
+    changed = frames.clone()
+    changed[:, 0] = 0
+    before, after = model(frames, None, *text)[0].logits, model(changed, None, *text)[0].logits
+    differs = (before - after).abs().amax((0, 2, 3)) > 1e-6
+    assert differs.tolist() == [True, True, True, False, False, False]
+
+
+def test_training_mode_predicts_with_every_decoder_layer() -> None:
+    model = make().train()
+    prediction, visual = model(torch.randn(2, 2, 3, 160, 160), None, *model.tokenize(["the dog", "a cup"]))
+    assert len(prediction.intermediate) == model.config.decoder_layers - 1
+    model.optimise_masks(prediction, visual, torch.tensor([0, 2])).mean().backward()
+    assert model.text_encoder.word_projection[0].weight.grad is not None
+
+
+def test_displacement_is_that_of_a_shifted_map() -> None:
+    torch.manual_seed(0)
+    still = torch.randn(1, 1, 16, 24, 24)
+    moving = torch.cat([still, still.roll((1, -2), (3, 4))], 1)  # one cell down, two to the left
+    moved = displacement(correlate(moving)[0])[..., 4:-4, 4:-4]
+    torch.testing.assert_close(moved.mean((2, 3)), torch.tensor([[-2.0, 1.0], [-2.0, 1.0]]), atol=0.1, rtol=0)
+
+
+def test_the_gaussian_is_handed_from_level_to_level() -> None:
+    first, second = gaussian_chain([(20, 24), (10, 12)], 7.0, torch.device("cpu"))
+    assert first[0, 0, 10, 12] == 1
+    resized = torch.nn.functional.interpolate(first, (10, 12), mode="bilinear", align_corners=False)
+    assert torch.equal(second, resized)
+
+
+class TestFolders:
+    """`save_pretrained`, `from_pretrained`."""
+
+    def test_round_trip(self, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.save_pretrained(tmp_path / "model")
+        again = SgMg.from_pretrained(tmp_path / "model")
+        assert again.config == tiny_model.config
+        assert all(torch.equal(v, again.state_dict()[k]) for k, v in tiny_model.state_dict().items())
+        assert torch.equal(again.tokenize(["the dog"])[0], tiny_model.tokenize(["the dog"])[0])
+
+    def test_half_precision_and_text_in_a_file_of_its_own(self, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.write_folder(tmp_path, dtype=torch.float16, separate_text_encoder=True)
+        assert all(key.startswith("text_encoder.backbone.") for key in load_file(tmp_path / "text_encoder.safetensors"))
+        again = SgMg.from_pretrained(tmp_path)
+        for key, value in tiny_model.state_dict().items():
+            torch.testing.assert_close(again.state_dict()[key], value, atol=2e-3, rtol=2e-3)
+
+    @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+    def test_missing_file(self, file: str, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.save_pretrained(tmp_path)
+        (tmp_path / file).unlink()
+        with pytest.raises(ModelError):
+            SgMg.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+    def test_truncated_file(self, file: str, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.save_pretrained(tmp_path)
+        content = (tmp_path / file).read_bytes()
+        (tmp_path / file).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ModelError):
+            SgMg.from_pretrained(tmp_path)
+
+    def test_wrong_shape_is_named(self, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        weights["score_heads.0.bias"] = torch.zeros(7)
+        save_file(weights, tmp_path / "model.safetensors")
+        with pytest.raises(ModelError, match=r"score_heads\.0\.bias"):
+            SgMg.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize(
+        "change", [{"surprise": 1}, {"strides": [1]}, {"visual_encoder": "no such model"}, {"hidden_size": "wide"}]
+    )
+    def test_bad_configuration(self, change: dict[str, object], tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(ModelError):
+            SgMg.from_pretrained(tmp_path)
+
+    def test_no_such_model_offline(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ModelError, match="not a folder here"):
+            SgMg.from_pretrained("nobody/no-such-model")
+
+
+def test_the_configuration_checks_itself() -> None:
+    with pytest.raises(ModelError, match="hidden_size"):
+        SgMgConfig(hidden_size=100)
+    with pytest.raises(ModelError, match="class_evidence"):
+        SgMg(tiny_config(visual_encoder="resnet50", class_evidence=True))

@@ -31,7 +31,7 @@ def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Ten
     samples = []
     for level, (h, w), grid in zip(value.split([h * w for h, w in shapes], dim=1), shapes, grids.unbind(), strict=True):
         maps = level.permute(0, 2, 3, 1).reshape(n * heads, channels, h, w)
-        samples.append(F.grid_sample(maps, grid.to(maps.dtype), padding_mode="zeros", align_corners=False))
+        samples.append(F.grid_sample(maps.to(grid.dtype), grid, padding_mode="zeros", align_corners=False))
     weights = weights.transpose(1, 2).reshape(n * heads, 1, queries, len(shapes) * points)
     output = (torch.cat(samples, dim=-1) * weights).sum(-1)  # (n·heads, c, Q)
     return output.reshape(n, heads * channels, queries).transpose(1, 2)

@@ -53,8 +53,8 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             raise ModelError(
                 f"{folder} holds no usable tokenizer: its tokenizer files are missing or damaged"
             ) from error
-        model = cls(config, tokenizer)
-        load_exactly(model, weights, str(folder))  # type: ignore[arg-type]
+        model: Any = cls(config, tokenizer)  # an SgMg, which this module cannot import
+        load_exactly(model, weights, str(folder))
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:

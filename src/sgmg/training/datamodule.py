@@ -8,11 +8,14 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Subset
 
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
-from sgmg.data.synthetic import SyntheticClips, SyntheticConfig
+from sgmg.data.sample import Sample
+from sgmg.data.synthetic import SyntheticConfig
+from sgmg.data.synthetic.clips import SyntheticClips
 from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
-from sgmg.training.batch import Batch, collate
+from sgmg.training.batch import collate
 from sgmg.training.clips import DrawnClips, DrawSampler, RefYouTubeVOSClips, Source
+from sgmg.training.module import SgMgTraining
 
 
 @dataclass
@@ -106,14 +109,16 @@ class ClipData(LightningDataModule):
             # Another seed than training's: generated clips must not be the same.
             self.validation = open_source(config.validation, seed + 1)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[list[Sample]]:
         """Batches from where training stands to the end of the epoch."""
         trainer = self.trainer
         assert trainer is not None
+        module = trainer.lightning_module
+        assert isinstance(module, SgMgTraining)
         sampler = DrawSampler(
             len(self.clips),
             self.config.batch_size,
-            lambda: trainer.lightning_module.batches_seen,
+            lambda: module.batches_seen,
             trainer.global_rank,
             trainer.world_size,
         )
@@ -124,7 +129,7 @@ class ClipData(LightningDataModule):
             collate_fn=collate,
         )
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+    def val_dataloader(self) -> DataLoader[list[Sample]] | list[DataLoader[list[Sample]]]:
         """Each process' share of the validation clips, one clip a batch."""
         trainer = self.trainer
         assert trainer is not None

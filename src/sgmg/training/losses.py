@@ -61,7 +61,7 @@ class _FocalSum(torch.autograd.Function):
         return (1 - FOCAL_ALPHA) * (loss.sum(1) - of_truth) + FOCAL_ALPHA * of_truth
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """d(p² · ce) / d(wrong) = p² · (2 · (1 - p) · ce + p), where ce = -log(1 - p)."""
         probability, entropy, truth = ctx.saved_tensors
         slope = (1 - probability).mul_(entropy).mul_(2).add_(probability).mul_(probability.square())

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -67,6 +68,8 @@ class SgMgTraining(LightningModule):
 
     #: Frozen parameters are not in checkpoints: they come from the model that training started from.
     strict_loading = False
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -198,7 +201,7 @@ class SgMgTraining(LightningModule):
         """Log means of losses every so many optimiser steps."""
         if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
             return
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             values = {f"train/{name}": float(v) / self._batches_running for name, v in self._running.items()}
             for group in self.trainer.optimizers[0].param_groups:
                 values[f"learning_rate/{group['name']}"] = group["lr"]
@@ -238,7 +241,7 @@ class SgMgTraining(LightningModule):
             self.log("val/J", values["val/J"], prog_bar=True, logger=False, rank_zero_only=True)
         self.validation = values
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over the trained parameters in three groups, each with its learning rate."""
         config = self.optimiser
         groups: dict[str, list[nn.Parameter]] = {"rest": [], "visual": [], "text": []}
@@ -258,7 +261,7 @@ class SgMgTraining(LightningModule):
         )
         steps = self.trainer.max_steps
         if steps < 0:
-            steps = self.trainer.estimated_stepping_batches if config.schedule == "cosine" else 0
+            steps = int(self.trainer.estimated_stepping_batches) if config.schedule == "cosine" else 0
         factor = learning_rate_factor(
             config, steps, lambda: self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
         )

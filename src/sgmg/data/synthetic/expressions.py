@@ -638,12 +638,12 @@ class Sentences:
             hidden = self.facts.scene.contents
             if (noun in _ANYTHING and hidden) or any(_general_doubt(noun, other) for other in hidden):
                 return []
-            if not any(is_called(noun, other) for other in rivals):
-                return []
         elif any(other.sprite.kind.family != family for other in rivals):
             return []  # Something else might be meant, and no clue is about that.
         if not rivals:
             return [("name", noun, ())] if "name" in self.kinds else []
+        if not any(is_called(asked, other, family) for other in rivals):
+            return []  # ("the biggest bowl" of one bowl and a cup: a clue for nothing.)
         plain, superlative = [], []
         for clue, truth in self._clues:
             if clue.best is not None:

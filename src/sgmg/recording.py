@@ -48,9 +48,10 @@ class VideoRecording:
         self._pad = (max(height + height % 2, 2) - height, max(width + width % 2, 2) - width)
         self._container = av.open(str(path.resolve()), "w", format="mp4", options={"movflags": "+faststart"})
         try:
-            stream = self._container.add_stream(
-                "libx264", rate=like.fps, options={"crf": str(crf), "preset": "veryfast"}
-            )
+            # Without macroblock trees, the same frames give the same bytes: with them, x264's lookahead
+            # looks at memory that it never wrote.
+            options = {"crf": str(crf), "preset": "veryfast", "x264-params": "mbtree=0"}
+            stream = self._container.add_stream("libx264", rate=like.fps, options=options)
             stream.height, stream.width = height + self._pad[0], width + self._pad[1]
             stream.pix_fmt = "yuv420p"
             stream.time_base = stream.codec_context.time_base = like.time_base

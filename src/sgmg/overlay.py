@@ -180,7 +180,7 @@ def _label(text: str, colour: tuple[int, int, int], size: tuple[int, int]) -> Im
     ascent, descent = font.getmetrics()
     box_height = len(lines) * (ascent + descent) + 2 * margin
     box_width = int(max(map(font.getlength, lines), default=0)) + 1 + 2 * margin
-    if not lines or box_width > width or box_height > height / 2:
+    if not text or not lines or box_width > width or box_height > height / 2:
         return None
     label = Image.new("RGB", (box_width, box_height), colour)
     draw = ImageDraw.Draw(label)

@@ -16,7 +16,7 @@ from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 
-from sgmg.errors import InputWarning
+from sgmg.errors import InputError, InputWarning
 from sgmg.video import Video
 
 BROWSER_SOUND = frozenset({"aac", "mp3", "opus", "flac"})
@@ -119,15 +119,17 @@ class _Sound:
     def __init__(self, video: Video, output: av.container.OutputContainer) -> None:
         self._output, self._start, self._source = output, video.sound_start, video.source
         self._input = av.open(str(video.path), metadata_errors="replace")
+        if not self._input.streams.audio:
+            raise InputError(f"'{self._source}' has lost its sound since it was opened; try again.")
         source = self._input.streams.audio[0]
-        self._copied = source.codec_context.name in BROWSER_SOUND
-        if self._copied:
+        copied = source.codec.canonical_name in BROWSER_SOUND
+        if copied:
             self._stream = output.add_stream_from_template(source)
         else:
             layout = source.layout.name if source.layout.name in ("mono", "stereo", "5.1") else "stereo"
             self._stream = output.add_stream("aac", rate=min(source.rate, 48_000), layout=layout)
             self._stream.bit_rate = 96_000 * self._stream.layout.nb_channels
-        self._packets = self._converted(source) if not self._copied else self._originals(source)
+        self._packets = self._originals(source) if copied else self._converted(source)
         self._waiting: av.Packet | None = None
 
     def write_until(self, time: Fraction | None) -> None:

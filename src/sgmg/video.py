@@ -325,7 +325,7 @@ class _Losses:
 
 def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
     """FFmpeg's own VP8 and VP9 decoders drop the transparency of WebM files; libvpx keeps it."""
-    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec.canonical_name)
     if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return None
     with suppress(FFmpegError, ValueError):  # a build of FFmpeg without libvpx: opaque is better than nothing

@@ -42,6 +42,11 @@ class SgMgConfig:
             a strided convolution of the last stage.
         heads, points: of the deformable attention, points per head and level.
         encoder_layers, decoder_layers, feedforward, dropout: of the deformable transformer.
+        global_attention: decoder queries also attend to all cells at once, so that few of them in few layers
+            find the object.
+        coordinate_scale: of the relative coordinates in conditional patch segmentation; 1 is pixels, as published.
+        fusion: what words do to visual features: multiply them, as the ``product`` published, or, with
+            ``residual``, add that product to them.
         spectral_sigma: width, in frequency cells, of the Gaussian that attenuates high frequencies.
         optimiser_width: hidden channels of the multi-granularity segmentation optimiser.
         class_evidence: feed what the visual encoder's own ImageNet classifier sees in every cell, in the
@@ -64,6 +69,9 @@ class SgMgConfig:
     decoder_layers: int = 4
     feedforward: int = 2048
     dropout: float = 0.1
+    global_attention: bool = False
+    coordinate_scale: float = 1.0
+    fusion: Literal["product", "residual"] = "product"
     spectral_sigma: float = 7.0
     optimiser_width: int = 16
     fold_norms: bool = False
@@ -84,6 +92,8 @@ class SgMgConfig:
             )
         if self.sentence_pooling not in ("pooler", "mean"):
             raise ModelError(f"sentence_pooling must be 'pooler' or 'mean', not {self.sentence_pooling!r}")
+        if self.fusion not in ("product", "residual"):
+            raise ModelError(f"fusion must be 'product' or 'residual', not {self.fusion!r}")
         if "model_type" not in self.text_encoder:
             raise ModelError("text_encoder needs a model_type, such as 'roberta' or 'bert'")
 

@@ -131,6 +131,10 @@ class DecoderLayer(nn.Module):
         d = config.hidden_size
         self.self_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
         self.self_attention_norm = nn.LayerNorm(d)
+        self.global_attention, self.global_attention_norm = None, None
+        if config.global_attention:
+            self.global_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
+            self.global_attention_norm = nn.LayerNorm(d)
         self.cross_attention = DeformableAttention(config)
         self.cross_attention_norm = nn.LayerNorm(d)
         self.feedforward = FeedForward(config)
@@ -142,12 +146,17 @@ class DecoderLayer(nn.Module):
         position: Tensor,
         reference: Tensor,
         memory: Tensor,
+        memory_position: Tensor,
         shapes: Shapes,
         padding_mask: Tensor,
     ) -> Tensor:
         placed = query + position
         attended, _ = self.self_attention(placed, placed, query, need_weights=False)
         query = self.self_attention_norm(query + self.dropout(attended))
+        if self.global_attention is not None and self.global_attention_norm is not None:
+            cells = memory + memory_position
+            attended, _ = self.global_attention(query + position, cells, cells, padding_mask, need_weights=False)
+            query = self.global_attention_norm(query + self.dropout(attended))
         attended = self.cross_attention(query + position, reference, memory, shapes, padding_mask)
         return self.feedforward(self.cross_attention_norm(query + self.dropout(attended)))
 
@@ -233,7 +242,8 @@ class DeformableTransformer(nn.Module):
         reference = self.reference_point(query_position).sigmoid()  # (n, N, 2)
         for layer, box_head in zip(self.decoder, self.box_heads, strict=True):
             scale = ratios if reference.shape[-1] == 2 else torch.cat((ratios, ratios), -1)
-            query = layer(query, query_position, reference[:, :, None] * scale[:, None], memory, shapes, mask)
+            scaled = reference[:, :, None] * scale[:, None]
+            query = layer(query, query_position, scaled, memory, position, shapes, mask)
             known = F.pad(inverse_sigmoid(reference), (0, 4 - reference.shape[-1]))
             box = (box_head(query) + known).sigmoid()
             reference = box.detach()

@@ -59,6 +59,7 @@ class WordAttention(nn.Module):
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(config.hidden_size, config.heads, batch_first=True)
+        self.residual = config.fusion == "residual"
 
     def forward(self, x: Tensor, text: TextFeatures) -> Tensor:
         """Features (B·T, d, h, w) and the text of B expressions to features of the same shape."""
@@ -69,7 +70,8 @@ class WordAttention(nn.Module):
         read, _ = self.attention(
             query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=False
         )
-        return (query * read).reshape(pixels.shape).transpose(1, 2).reshape(x.shape)
+        fused = query * read + query if self.residual else query * read
+        return fused.reshape(pixels.shape).transpose(1, 2).reshape(x.shape)
 
 
 class Fusion(nn.Module):

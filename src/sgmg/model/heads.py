@@ -22,6 +22,7 @@ class ConditionalPatchSegmentation(nn.Module):
 
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
+        self.scale = config.coordinate_scale
         self.channels = config.hidden_size + 2  # features and relative x, y
         self.sizes = [
             self.channels * self.hidden,
@@ -59,7 +60,7 @@ class ConditionalPatchSegmentation(nn.Module):
             [x if x.shape[-2:] == size else F.interpolate(x, size, mode="bicubic", align_corners=False) for x in drawn]
         ).sum(0)  # (n, N·hidden, h, w)
         # The relative coordinates are the reference minus the cell's place: two channels that separate.
-        coordinate = weight1[..., -2:]  # (n, N, hidden, 2)
+        coordinate = weight1[..., -2:] * self.scale  # (n, N, hidden, 2)
         at_reference = (coordinate * reference[:, :, None]).sum(-1) + bias1  # (n, N, hidden)
         x = torch.arange(w, device=queries.device) * CELL + CELL / 2
         y = torch.arange(h, device=queries.device) * CELL + CELL / 2

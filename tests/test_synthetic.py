@@ -327,6 +327,12 @@ def test_kinds_can_be_chosen() -> None:
         assert kinds == {chosen}
 
 
+def test_kinds_that_cannot_be_made_are_an_error() -> None:
+    lone = SyntheticVideos(SyntheticConfig(**SMALL, objects=(1, 1), kinds=("relation",)), seed=0)
+    with pytest.raises(InputError, match="relation"):
+        lone.generate(0)
+
+
 def test_redundant_words_only_where_asked_for() -> None:
     texts = {}
     for share in (0.0, 1.0):

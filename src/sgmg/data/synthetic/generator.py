@@ -157,6 +157,7 @@ _HELD = {"ball": (0.1, 0.19), "cup": (0.07, 0.13), "camera": (0.08, 0.13), "lapt
          "stop sign": (0.2, 0.4), "jug": (0.1, 0.17), "strawberry": (0.05, 0.09), "lamp": (0.12, 0.22),
          "scissors": (0.07, 0.12), "rooster": (0.14, 0.2), "cat": (0.14, 0.22)}  # fmt: skip
 _RIDDEN = {"motorbike": (0.7, 1.0), "wheelchair": (0.4, 0.6), "chair": (0.3, 0.45)}
+_ATTEMPTS = 40
 _PLANS = ("names", "looks", "motion", "size", "place", "layers", "free")
 
 
@@ -191,21 +192,31 @@ class SyntheticVideos:
         Args:
             index: any number from 0.
             length: frames, if another number than configured.
+
+        Raises:
+            InputError: a picture cannot be read, or nothing can be said of the kinds that were asked for.
         """
+        config = self.config
         best: tuple[Scene, list[Expression], np.ndarray, np.ndarray, str] | None = None
-        for attempt in range(6):
-            rng = np.random.default_rng([self.seed, SPLITS.index(self.config.split), index, attempt])
-            scene, images, background, source = self._plan(rng, length or self.config.length)
+        most = 0
+        for attempt in range(_ATTEMPTS):
+            if attempt >= 6 and best is not None and best[1]:
+                break
+            rng = np.random.default_rng([self.seed, SPLITS.index(config.split), index, attempt])
+            scene, images, background, source = self._plan(rng, length or config.length)
             frames, labels = render(scene, images, rng)
             expressions = self._expressions(rng, scene, source)
-            if best is None or len(expressions) > len(best[1]):
-                best = scene, expressions, frames, labels, background
-            present = {e.object_id for e in expressions if e.object_id is not None}
-            enough = min(2, self.config.expressions)
-            if len(expressions) >= enough and (present or set(self.config.kinds) == {"absent"}):
-                best = scene, expressions, frames, labels, background
+            # Scenes that say little are planned anew: two things to ask for, where there are two.
+            present = sum(expression.object_id is not None for expression in expressions)
+            if best is None or not best[1] or present > most:
+                best, most = (scene, expressions, frames, labels, background), present
+            if present >= min(2, config.expressions, len(scene.objects)) or set(config.kinds) == {"absent"}:
                 break
-        assert best is not None
+        if best is None or not best[1]:
+            raise InputError(
+                f"No expression of the kinds {', '.join(config.kinds)} can be made for video {index}: allow more "
+                "kinds or more objects."
+            )
         scene, expressions, frames, labels, background = best
         objects = [_described(thing) for thing in scene.objects]
         return SyntheticVideo(frames, labels, expressions, objects, background)
@@ -222,20 +233,18 @@ class SyntheticVideos:
         turns = [found[i] for i in range(per_thing) for found in asked if i < len(found)]
         expressions: list[Expression] = []
         texts: set[str] = set()
-        only_absent = set(config.kinds) == {"absent"}
-        while len(expressions) < config.expressions:
-            expression = None
-            if "absent" in config.kinds and (rng.random() < config.absent_share or only_absent):
-                expression = sentences.absent()
-            if expression is None and turns:
+        share = config.absent_share if "absent" in config.kinds else 0.0
+        if set(config.kinds) == {"absent"}:
+            share = 1.0
+        for absent in rng.random(config.expressions) < share:
+            expression = sentences.absent() if absent else None
+            while expression is None and turns:
                 expression = turns.pop(0)
-            if expression is None:
-                break
-            if expression.text not in texts:
+                if expression.text in texts:
+                    expression = None
+            if expression is not None and expression.text not in texts:
                 texts.add(expression.text)
                 expressions.append(expression)
-            elif not turns:
-                break
         return expressions
 
     # -- what is in a scene
@@ -365,7 +374,8 @@ def _motions_of(sprite: Sprite) -> list[str]:
         return [STILL, "left", "right", "left", "right", SWINGING]
     moves = sprite.kind.moves
     if moves == "shape":
-        return [*DIRECTIONS, *DIRECTIONS, TURNING, TURNING, GROWING, SHRINKING, BOUNCING, SWINGING, ENTERING, LEAVING]
+        turning = [TURNING, TURNING] if sprite.turns else []
+        return [*DIRECTIONS, *DIRECTIONS, *turning, GROWING, SHRINKING, BOUNCING, SWINGING, ENTERING, LEAVING]
     if moves == "walk":
         return ["left", "right", "left", "right", GROWING, SHRINKING, BOUNCING, SWINGING, ENTERING, LEAVING]
     if moves == "drive":

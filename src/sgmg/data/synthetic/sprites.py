@@ -21,7 +21,7 @@ from sgmg.data.synthetic.vocabulary import COLORS, Kind
 from sgmg.errors import InputError
 
 HELD_OUT_PERCENT = 20
-_CACHED_IMAGES = 700
+_CACHED_IMAGES = 2500
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Sprite:
         size: natural (width, height) in pixels.
         key: what is needed to draw it: a shape's parameters or a file name.
         tint: a colour to give it when drawn, or None.
-        turns: it may be shown turned by any angle.
+        turns: it may be shown turned by any angle, and that can be seen.
         dye: for people, (colour of clothes, colour that they are given instead), or None.
     """
 
@@ -153,9 +153,10 @@ class ShapeSource:
         near = frozenset(c for c in COLORS if c != color and vocabulary.near_colors(c, color))
         jitter = tuple(int(v) for v in rng.integers(-14, 15, 3))
         second = tuple(float(v) for v in (rng.random(), rng.random()))
+        turns = texture != "plain" or shape not in ("circle", "ring")  # Nobody sees a plain disc turn.
         return Sprite(
             "shapes", kind, SHAPES[shape], frozenset((color,)), near, texture,
-            size=(self._natural, self._natural), key=(shape, color, texture, jitter, second), turns=True,
+            size=(self._natural, self._natural), key=(shape, color, texture, jitter, second), turns=turns,
         )  # fmt: skip
 
     def image(self, sprite: Sprite) -> Image.Image:
@@ -363,7 +364,8 @@ class CutoutSource:
     def _look(self, sprite: Sprite, tint: tuple[int, int, int] | None) -> "_Look":
         key = (sprite.key[0], tint)
         if key not in self._looks:
-            self._looks[key] = _look_at(self.image(replace(sprite, tint=tint)))
+            # Dyed clothes change nothing that is looked for: nobody is named by a colour as a whole.
+            self._looks[key] = _look_at(self.image(replace(sprite, tint=tint, dye=None)))
         return self._looks[key]
 
     def image(self, sprite: Sprite) -> Image.Image:

@@ -324,7 +324,8 @@ IMAGENET_UNCLEAR = frozenset((
 UNCLEAR_FILES = frozenset((
     "anchor_0007", "bass_0035", "cannon_0022", "car_side_0076", "cup_0044", "elephant_0048",
     "gramophone_0042", "lamp_0051", "llama_0067", "llama_0077", "lotus_0020", "mandolin_0013",
-    "motorbikes_0224", "motorbikes_0311", "motorbikes_0596", "octopus_0024", "okapi_0014", "pizza_0048",
+    "motorbikes_0224", "motorbikes_0233", "motorbikes_0311", "motorbikes_0596", "octopus_0024", "okapi_0014",
+    "pizza_0048",
     "revolver_0066", "saxophone_0035", "sea_horse_0049", "wheelchair_0019", "wheelchair_0024",
     "wheelchair_0027", "wrench_0024", "wrench_0027",
 ))  # fmt: skip

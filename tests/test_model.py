@@ -106,8 +106,8 @@ class TestFolders:
         assert all(torch.equal(v, again.state_dict()[k]) for k, v in tiny_model.state_dict().items())
         assert torch.equal(again.tokenize(["the dog"])[0], tiny_model.tokenize(["the dog"])[0])
 
-    def test_half_precision_and_text_in_a_file_of_its_own(self, tiny_model: SgMg, tmp_path: Path) -> None:
-        tiny_model.write_folder(tmp_path, dtype=torch.float16, separate_text_encoder=True)
+    def test_half_precision_and_encoders_in_files_of_their_own(self, tiny_model: SgMg, tmp_path: Path) -> None:
+        tiny_model.write_folder(tmp_path, dtype=torch.float16, encoders_apart=True)
         assert all(key.startswith("text_encoder.backbone.") for key in load_file(tmp_path / "text_encoder.safetensors"))
         again = SgMg.from_pretrained(tmp_path)
         for key, value in tiny_model.state_dict().items():

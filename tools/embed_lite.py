@@ -2,7 +2,7 @@
 
     python tools/embed_lite.py runs/sgmg_lite/model --min-score 0.3
 
-The frozen text encoder has a file of its own, so that a later version adds only what changed. The model card
+The two frozen encoders have files of their own, so that a later version adds only what changed. The model card
 (README.md) that lies there stays.
 """
 
@@ -26,7 +26,7 @@ def main() -> None:
     model = SgMg.from_pretrained(arguments.model)
     if arguments.min_score is not None:
         model.config.min_score = arguments.min_score
-    model.write_folder(arguments.output, dtype=torch.float16, separate_text_encoder=True)
+    model.write_folder(arguments.output, dtype=torch.float16, encoders_apart=True)
     size = sum(file.stat().st_size for file in arguments.output.iterdir())
     print(f"{arguments.output}: {size / 1e6:.1f} MB")
 

@@ -17,9 +17,9 @@ from sgmg.model.config import ModelError, SgMgConfig
 if TYPE_CHECKING:
     from sgmg.model.sgmg import SgMg
 
-CONFIG, WEIGHTS, TEXT_WEIGHTS = "config.json", "model.safetensors", "text_encoder.safetensors"
-#: Weights below this prefix go into `text_encoder.safetensors` where a file of its own is asked for.
-TEXT_PREFIX = "text_encoder.backbone."
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+#: Files of their own that the two encoders may have, and the names of the weights in them.
+ENCODERS = {"text_encoder.safetensors": "text_encoder.backbone.", "visual_encoder.safetensors": "visual_encoder."}
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -65,15 +65,15 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
         folder: str | Path,
         *,
         dtype: torch.dtype | None = None,
-        separate_text_encoder: bool = False,
+        encoders_apart: bool = False,
     ) -> None:
         """Write the model folder.
 
         Args:
             folder: made if missing; files of the same names are replaced.
             dtype: of the stored weights, such as ``torch.float16``; as they are by default.
-            separate_text_encoder: put the text encoder's weights into a file of its own, so that later
-                versions with the same text encoder share it.
+            encoders_apart: put the weights of the text and the visual encoder into files of their own, so that
+                later versions with the same frozen encoders share them.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,9 +82,10 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             for key, value in self.state_dict().items()
             if value.is_floating_point()
         }
-        if separate_text_encoder:
-            text = {key: weights.pop(key) for key in list(weights) if key.startswith(TEXT_PREFIX)}
-            save_file(text, folder / TEXT_WEIGHTS, metadata={"format": "pt"})
+        if encoders_apart:
+            for file, prefix in ENCODERS.items():
+                encoder = {key: weights.pop(key) for key in list(weights) if key.startswith(prefix)}
+                save_file(encoder, folder / file, metadata={"format": "pt"})
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n", encoding="utf-8")
         if self.tokenizer is not None:
@@ -155,7 +156,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     if not (folder / WEIGHTS).is_file():
         raise ModelError(f"{folder} is incomplete: {WEIGHTS} is missing")
     weights: dict[str, Tensor] = {}
-    for path in (folder / WEIGHTS, folder / TEXT_WEIGHTS):
+    for path in (folder / file for file in (WEIGHTS, *ENCODERS)):
         if path.is_file():
             try:
                 weights |= load_file(path)

@@ -12,7 +12,7 @@ from sgmg.model import ModelError, SgMg, SgMgConfig
 from sgmg.model.fusion import gaussian_chain
 from sgmg.model.motion import correlate, displacement
 
-LITE_PARTS = {"motion": True, "temporal_layers": 1, "strides": (16, 32, 64), "queries": 1}
+LITE_PARTS = {"appearance": True, "fusion": "residual", "global_attention": True, "motion": True, "temporal_layers": 1, "strides": (16, 32, 64), "queries": 1}
 
 
 def make(**changes: object) -> SgMg:

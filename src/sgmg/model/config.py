@@ -51,6 +51,7 @@ class SgMgConfig:
         optimiser_width: hidden channels of the multi-granularity segmentation optimiser.
         class_evidence: feed what the visual encoder's own ImageNet classifier sees in every cell, in the
             words of the text encoder, to the fusion (timm encoders with a classifier only).
+        appearance: feed colours and shallow features of the visual encoder to the fusion.
         motion: feed displacements between neighbouring frames to the fusion.
         temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
         short_side, long_side: size in pixels that frames are resized to for inference.
@@ -76,6 +77,7 @@ class SgMgConfig:
     optimiser_width: int = 16
     fold_norms: bool = False
     class_evidence: bool = False
+    appearance: bool = False
     motion: bool = False
     temporal_layers: int = 0
     short_side: int = 360

@@ -108,13 +108,13 @@ class Fusion(nn.Module):
         """The Gaussian of each level."""
         return gaussian_chain([(x.shape[2], x.shape[3]) for x in levels], self.sigma, levels[0].device)
 
-    def project(self, stages: list[Tensor], hints: list[Tensor | None]) -> list[Tensor]:
-        """Four stages (n, C, h, w) to levels (n, d, h, w), filtered once; a level's hint is added before."""
+    def project(self, stages: list[Tensor], hints: list[list[Tensor]]) -> list[Tensor]:
+        """Four stages (n, C, h, w) to levels (n, d, h, w), filtered once; hints, one a level each, are added before."""
         levels = [
             projection(stages[self.stage(stride)])
             for stride, projection in zip(self.strides, self.projections, strict=True)
         ]
-        levels = [x if hint is None else x + hint for x, hint in zip(levels, hints, strict=True)]
+        levels = [sum(parts[1:], start=parts[0]) for parts in zip(levels, *hints, strict=True)]
         return [
             spectral(x, bump) for spectral, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
         ]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from sgmg.model.appearance import Appearance
 from sgmg.model.config import ModelError, SgMgConfig
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
@@ -18,7 +19,7 @@ from sgmg.model.positions import cell_positions
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
-from sgmg.model.visual import build_visual_encoder
+from sgmg.model.visual import Stages, build_visual_encoder
 
 #: Frames are padded to a multiple of this.
 SIZE_MULTIPLE = 16
@@ -108,6 +109,7 @@ class SgMg(nn.Module, PretrainedFolder):
         channels = self.visual_encoder.channels
         text_channels = self.text_encoder.backbone.config.hidden_size
         self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
+        self.appearance = Appearance(config, channels) if config.appearance else None
         self.motion = Motion(config) if config.motion else None
         self.fusion = Fusion(config, channels)
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
@@ -155,18 +157,19 @@ class SgMg(nn.Module, PretrainedFolder):
             frames = F.pad(frames, [0, missing[1], 0, missing[0]])
             padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
         stages = self.visual_encoder(frames)
-        levels = self.fusion.project(stages.maps, self._hints(stages.maps, stages.posterior, clips))
+        levels = self.fusion.project(stages.maps, self._hints(frames, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
 
-    def _hints(self, maps: list[Tensor], posterior: Tensor | None, clips: int) -> list[Tensor | None]:
-        """What is added to each level before fusion: classes and motion, where the model has them."""
-        sizes = self.fusion.sizes(maps)
-        hints: list[Tensor | None] = [None] * len(sizes)
+    def _hints(self, frames: Tensor, stages: Stages) -> list[list[Tensor]]:
+        """What is added to each level before fusion: appearance, motion and classes, where the model has them."""
+        sizes = self.fusion.sizes(stages.maps)
+        hints = []
+        if self.appearance is not None:
+            hints.append(self.appearance(frames.flatten(0, 1), stages.maps, sizes))
         if self.motion is not None:
-            hints = list(self.motion(maps, clips, sizes))
-        if self.evidence is not None and posterior is not None:
-            meaning = at_sizes(self.evidence.describe(posterior), sizes)
-            hints = [m if hint is None else m + hint for m, hint in zip(meaning, hints, strict=True)]
+            hints.append(self.motion(stages.maps, len(frames), sizes))
+        if self.evidence is not None and stages.posterior is not None:
+            hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
         return hints
 
     def decode(self, visual: VisualFeatures, text: TextFeatures) -> Prediction:

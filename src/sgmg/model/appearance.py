@@ -1,0 +1,35 @@
+"""Colours and textures from pixels and shallow stages, which the deep stages of a classifier forget."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgmg.model.config import SgMgConfig
+
+
+class Appearance(nn.Module):
+    """Hints for the fused levels from the frame itself and the stages at strides 4 and 8.
+
+    Colours are told apart at stride 4 and only then averaged, so that a cell knows which colours it holds.
+    """
+
+    channels = 32
+
+    def __init__(self, config: SgMgConfig, stage_channels: list[int]) -> None:
+        super().__init__()
+        self.at_stride_4 = nn.Sequential(nn.Conv2d(3 + stage_channels[0], self.channels, 1), nn.ReLU())
+        self.at_stride_8 = nn.Sequential(nn.Conv2d(stage_channels[1], self.channels, 1), nn.ReLU())
+        self.projections = nn.ModuleList()
+        for _ in config.strides:
+            projection = nn.Conv2d(2 * self.channels, config.hidden_size, 1)
+            nn.init.zeros_(projection.weight)  # the levels begin as they are
+            self.projections.append(projection)
+
+    def forward(self, frames: Tensor, stages: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Frames (n, 3, H, W) and their stages (n, C, h, w) to a hint (n, d, h, w) for each level's size."""
+        pixels = F.adaptive_avg_pool2d(frames, (stages[0].shape[2], stages[0].shape[3]))
+        maps = [self.at_stride_4(torch.cat((pixels, stages[0]), 1)), self.at_stride_8(stages[1])]
+        return [
+            projection(torch.cat([F.adaptive_avg_pool2d(x, size) for x in maps], 1))
+            for projection, size in zip(self.projections, sizes, strict=True)
+        ]

@@ -102,6 +102,14 @@ def test_rotation_beside_the_picture_is_applied(tmp_path: Path, rotation: int, t
     assert (read_video(video) == np.rot90(plain, turns, axes=(1, 2))).all()
 
 
+@pytest.mark.parametrize(("rotation", "turns"), [(0, 0), (90, 1), (180, 2), (-90, 3)])
+def test_mirroring_beside_the_picture_is_applied(tmp_path: Path, rotation: int, turns: int) -> None:
+    """Mirrored left to right after the turn, as selfie cameras may store it."""
+    plain = read_video(write_video(tmp_path / "plain.mp4"))
+    turned = read_video(write_video(tmp_path / "turned.mp4", rotation=rotation, mirrored=True))
+    assert (turned == np.rot90(plain, turns, axes=(1, 2))[:, :, ::-1]).all()
+
+
 def test_odd_sizes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.webm", "libvpx-vp9", size=(71, 95))
     assert read_video(path).shape == (12, 71, 95, 3)
@@ -118,9 +126,7 @@ def test_transparency_is_composited_over_black(tmp_path: Path) -> None:
 
 def test_an_animated_webp(tmp_path: Path) -> None:
     images = [Image.fromarray(square_frame(i)) for i in range(3)]
-    images[0].save(
-        tmp_path / "v.webp", save_all=True, append_images=images[1:], duration=[50, 150, 100], lossless=True
-    )
+    images[0].save(tmp_path / "v.webp", save_all=True, append_images=images[1:], duration=[50, 150, 100], lossless=True)
     video = open_video(tmp_path / "v.webp")
     assert video.fps == 10
     assert [(f.time, square_x(f.image)) for f in video] == [(0, 0), (Fraction(1, 20), 4), (Fraction(1, 5), 8)]

@@ -53,6 +53,7 @@ def write_video(
     times: Sequence[Fraction] | None = None,
     sound: str | None = None,
     rotation: int | None = None,
+    mirrored: bool = False,
     alpha: bool = False,
     muxer: dict[str, str] | None = None,
     **options: str,
@@ -70,7 +71,7 @@ def write_video(
         if times is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 600)
         if rotation is not None:
-            stream.set_display_rotation(rotation)
+            stream.set_display_rotation(rotation, hflip=mirrored)
         audio: Any = None
         if sound is not None:
             require_encoder(sound)

@@ -153,15 +153,20 @@ def _progress_bar(title: str, shown: bool = True) -> Iterator[Callable[[float, i
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task(title, total=None, total_text="?", rate="")
-        start = time.monotonic()
+    bar = Progress(*columns, console=Console(stderr=True), disable=not shown)
+    task = bar.add_task(title, total=None, total_text="?", rate="")
+    start = time.monotonic()
 
-        def show(done: float, total: int | None) -> None:
-            rate = done / max(time.monotonic() - start, 1e-6)
-            bar.update(task, completed=done, total=total, total_text=str(total or "?"), rate=f"{rate:.1f} frames/s")
+    def show(done: float, total: int | None) -> None:
+        bar.start()  # not before: an error in the arguments is no work begun
+        rate = done / max(time.monotonic() - start, 1e-6)
+        bar.update(task, completed=done, total=total, total_text=str(total or "?"), rate=f"{rate:.1f} frames/s")
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 evaluate_app = typer.Typer(help="Score masks against a benchmark's annotations.", no_args_is_help=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,13 +24,12 @@ def check_output(folder: str | Path, overwrite: bool = False, marker: str = "res
     """
     target = Path(folder).expanduser().resolve()
     if not target.exists():
-        for parent in target.parents:
-            if parent.exists():
-                if not parent.is_dir():
-                    raise InputError(f"'{folder}' cannot be made, since '{parent}' is a file.")
-                if not os.access(parent, os.W_OK | os.X_OK):
-                    raise InputError(f"'{folder}' cannot be made: '{parent}' may not be written to.")
-                break
+        parent = next(parent for parent in target.parents if parent.exists())
+        try:
+            with tempfile.TemporaryDirectory(prefix=".sgmg-", dir=parent):
+                pass  # asking for permissions does not tell of file systems that are read-only
+        except OSError as error:
+            raise InputError(f"'{folder}' cannot be made in '{parent}' ({error.strerror}).") from error
         return target
     if not overwrite:
         raise InputError(f"'{folder}' exists already; choose another output or pass --overwrite.")

@@ -156,6 +156,8 @@ class Segmentation:
         if self.video.path is not None and place in (self.video.path, *self.video.path.parents):
             raise InputError(f"'{folder}' holds the video itself; choose another output.")
         with new_folder(place, overwrite, marker=RESULT) as draft:
+            if progress is not None:
+                progress(0, len(self))
             folders = [draft / MASKS / name for name in self._folder_names()]
             for masks in folders:
                 masks.mkdir(parents=True)

@@ -127,6 +127,7 @@ class Segmenter:
         sides, threshold = self._sides(short_side, long_side), self._threshold(min_score)
         source = open_video(video)
         timeline, tracks = _Timeline(), [_Track() for _ in sentences]
+        _report(progress, 0, source)
         with self._computing():
             texts, notes = self._encode_expressions(sentences)
             for clip in timeline.clips(source, None if clip_length == "all" else clip_length, sides):

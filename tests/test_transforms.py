@@ -28,7 +28,7 @@ def samples(draw: st.DrawFn) -> Sample:
     return rectangle(height, width, (x1, y1, x2, y2))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(samples(), st.integers(0, 2**31))
 def test_frames_and_masks_move_together(sample: Sample, seed: int) -> None:
     torch.manual_seed(seed)
@@ -44,7 +44,7 @@ def test_frames_and_masks_move_together(sample: Sample, seed: int) -> None:
     assert differ <= edge
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(samples())
 def test_mirroring_mirrors_box_mask_and_sentence(sample: Sample) -> None:
     width = sample.frames.shape[-1]
@@ -58,7 +58,7 @@ def test_mirroring_mirrors_box_mask_and_sentence(sample: Sample) -> None:
     assert sample.expression == "the left box"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(samples(), samples())
 def test_padding_keeps_pixels_boxes_and_says_where_it_is(first: Sample, second: Sample) -> None:
     batch = collate([[first], [second]])

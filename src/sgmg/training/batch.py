@@ -1,5 +1,6 @@
 """A batch for training: clips padded to one size, with every expression's ground truth."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -70,10 +71,12 @@ def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
             the same number of frames, sizes may differ.
 
     Returns:
-        The batch, padded with zeros at the bottom and right to one size, a multiple of 32.
+        The batch, padded with zeros at the bottom and right to one size, a multiple of 32 and at least 160.
     """
     sizes = [tuple(samples[0].frames.shape[-2:]) for samples in clips]
-    height, width = (-(-max(size[axis] for size in sizes) // PADDED_MULTIPLE) * PADDED_MULTIPLE for axis in (0, 1))
+    height, width = (
+        math.ceil(max(SMALLEST_SIDE, *side) / PADDED_MULTIPLE) * PADDED_MULTIPLE for side in zip(*sizes, strict=True)
+    )
 
     def padded(image: Tensor) -> Tensor:
         h, w = image.shape[-2:]

@@ -105,7 +105,7 @@ class DrawnClips(Dataset[list[Sample]]):
         """Source, and index in it, of a draw."""
         source = self.sources[0]
         if len(self.sources) > 1:
-            weights = torch.tensor([source.weight for source in self.sources])
+            weights = torch.tensor([float(source.weight) for source in self.sources])
             source = self.sources[int(torch.multinomial(weights, 1))]
         if source.endless:
             return source, draw

@@ -80,7 +80,8 @@ def matching_cost(prediction: Prediction, targets: Targets, weights: CostWeights
 
 def match(prediction: Prediction, targets: Targets, weights: CostWeights | None = None) -> Tensor:
     """The query that stands for each expression's instance, (E,) int64, by the Hungarian algorithm."""
-    cost = matching_cost(prediction, targets, weights)
+    # What is not a number is caught at the loss, which names the samples.
+    cost = matching_cost(prediction, targets, weights).nan_to_num()
     # One instance per clip: each clip is an assignment of its own, of one column.
     chosen = [int(linear_sum_assignment(clip[:, None])[0][0]) for clip in cost.cpu().numpy()]
     return torch.tensor(chosen, device=cost.device)

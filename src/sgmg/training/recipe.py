@@ -76,7 +76,7 @@ SECTIONS = {
 
 def recipe_parser() -> ArgumentParser:
     """The parser that knows every key of a recipe, its type and its default."""
-    parser = ArgumentParser(exit_on_error=False)
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--recipe", action="config")
     parser.add_argument("--run", type=Path, default=Path("runs/sgmg"))
     parser.add_argument("--seed", type=int, default=0)

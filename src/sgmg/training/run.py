@@ -58,7 +58,9 @@ def make_trainer(recipe: Recipe) -> Trainer:
     """Lightning's Trainer with this project's logs, progress and checkpoints."""
     arguments: dict[str, Any] = dict(recipe.trainer)
     callbacks = arguments.pop("callbacks", None) or []
-    callbacks = [callbacks] if not isinstance(callbacks, list) else callbacks
+    callbacks = [callbacks] if not isinstance(callbacks, list) else list(callbacks)
+    if arguments.get("enable_progress_bar") is not False:
+        callbacks.append(RichProgressBar())
     try:
         recipe.run.mkdir(parents=True, exist_ok=True)
         return Trainer(
@@ -68,7 +70,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
                 CSVLogger(recipe.run, name="csv", flush_logs_every_n_steps=1),
                 TensorBoardLogger(recipe.run, name="tensorboard"),
             ],
-            callbacks=[*callbacks, RichProgressBar(), Checkpoints(recipe.run, recipe.checkpoint_minutes)],
+            callbacks=[*callbacks, Checkpoints(recipe.run, recipe.checkpoint_minutes)],
             enable_checkpointing=True,
             use_distributed_sampler=False,
         )

@@ -1,0 +1,282 @@
+"""`sgmg train`: a recipe in, a model folder out; whatever happens in between."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Callback
+from typer.testing import CliRunner
+
+from sgmg.cli import app
+from sgmg.errors import InputError
+from sgmg.model import SgMg
+from sgmg.training.averaging import WeightAverage
+from sgmg.training.module import NonFiniteError, mean_region_similarity, validation_summary
+from sgmg.training.recipe import Recipe, read_recipe
+from sgmg.training.run import resumes, train
+from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def settings(tiny_model: SgMg, tmp_path: Path) -> dict[str, Any]:
+    """A recipe that trains the tiny model on generated shapes: 3 optimiser steps of 2 batches, epochs of 2 steps."""
+    tiny_model.save_pretrained(tmp_path / "start")
+    return {
+        "run": str(tmp_path / "run"),
+        "model": {"pretrained": str(tmp_path / "start")},
+        "data": {
+            "kind": "synthetic",
+            "synthetic": {"size": [64, 96], "objects": [2, 2]},
+            "length": 4,
+            "clip_length": 2,
+            "expressions_per_clip": 2,
+            "batch_size": 1,
+            "workers": 0,
+            "augmentation": {"resize": False},
+        },
+        "optimiser": {"learning_rate": 1e-3, "milestones": [1.5], "average_decay": 0.9, "warmup_steps": 1},
+        "trainer": {
+            "max_steps": 3,
+            "accumulate_grad_batches": 2,
+            "log_every_n_steps": 1,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        },
+    }
+
+
+def recipe_of(settings: dict[str, Any], tmp_path: Path, *changes: str) -> Recipe:
+    """The recipe that these settings make when they are read from a file."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return read_recipe(path, changes)
+
+
+def logged(run: Path, name: str = "train/loss") -> dict[int, float]:
+    """What the run's CSV logs say, by optimiser step; later logs win."""
+    values = {}
+    for path in sorted(run.glob("csv/*/metrics.csv")):
+        for row in csv.DictReader(path.open()):
+            if row.get(name):
+                values[int(row["step"])] = float(row[name])
+    return values
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a model folder."""
+    return SgMg.from_pretrained(folder).state_dict()
+
+
+def test_a_training_leaves_a_model_a_checkpoint_and_logs(settings: dict[str, Any], tmp_path: Path) -> None:
+    validation = settings["data"] | {"length": 2}
+    for key in ("batch_size", "workers"):
+        validation.pop(key)
+    settings["data"]["validation"] = validation
+    model = train(recipe_of(settings, tmp_path))
+
+    run = tmp_path / "run"
+    assert model == run / "model"
+    before, after = weights_of(tmp_path / "start"), weights_of(model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("visual_encoder.") for name in changed)
+    assert any(name.startswith("transformer.") for name in changed)
+    assert not any(name.startswith("text_encoder.backbone.") for name in changed)  # frozen by default
+    assert SgMg.from_pretrained(model).tokenize(["the red circle"])[0].shape == (1, 5)
+
+    assert sorted(logged(run)) == [1, 2, 3]
+    assert {
+        "train/loss_dice_low_0",
+        "train/gradient_norm",
+        "learning_rate/visual",
+        "val/J",
+        "val/score_present",
+    } <= set(next(csv.DictReader(next(run.glob("csv/*/metrics.csv")).open())))
+    assert list(run.glob("tensorboard/*/events*"))
+    assert (run / "best" / "model.safetensors").is_file()
+
+    checkpoint = torch.load(run / "last.ckpt", weights_only=False)
+    assert checkpoint["batches_seen"] == 6
+    assert not any("text_encoder.backbone" in name for name in checkpoint["state_dict"])
+
+
+class Kill(Callback):
+    """Ends the process' training in the middle of a batch, as a kill would."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+        if pl_module.batches_seen == self.batch:
+            raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize("killed_at", [4, 5])  # mid-accumulation in the last step of an epoch; in the next epoch
+def test_a_killed_training_goes_on_as_if_it_had_not_been(
+    settings: dict[str, Any], tmp_path: Path, killed_at: int
+) -> None:
+    settings["data"]["augmentation"] = {"photometric": True, "flip": 0.5, "resize": False}
+    train(recipe_of(settings, tmp_path, f"run={tmp_path / 'straight'}"))
+
+    killed = recipe_of(settings, tmp_path, "checkpoint_minutes=0")
+    killed.trainer["callbacks"] = [Kill(killed_at)]
+    with pytest.raises(RuntimeError, match="killed"):
+        train(killed)
+    recipe = recipe_of(settings, tmp_path)
+    assert resumes(recipe)
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["batches_seen"] == 2 * ((killed_at - 1) // 2)
+    torch.manual_seed(99)
+    train(recipe)
+
+    for name in ("train/loss", "train/gradient_norm", "learning_rate/rest"):
+        assert logged(tmp_path / "run", name) == logged(tmp_path / "straight", name)
+    straight, resumed = (weights_of(tmp_path / run / "model") for run in ("straight", "run"))
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_a_finished_training_can_be_made_longer_or_begun_anew(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["trainer"]["max_steps"] = 1
+    train(recipe_of(settings, tmp_path))
+    train(recipe_of(settings, tmp_path, "trainer.max_steps=2"))
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"] == 2
+    recipe = recipe_of(settings, tmp_path)
+    assert not resumes(recipe, restart=True)
+    train(recipe, restart=True)
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"] == 1
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_stops_the_run_and_leaves_no_checkpoint(
+    settings: dict[str, Any], tmp_path: Path, what: str
+) -> None:
+    class Spoil(Callback):
+        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            if what == "loss":
+                pl_module.model.score_heads[0].bias.data.fill_(float("nan"))
+
+        def on_after_backward(self, trainer: Any, pl_module: Any) -> None:
+            if what == "gradient":
+                pl_module.model.score_heads[0].bias.grad.fill_(float("inf"))
+
+    recipe = recipe_of(settings, tmp_path, "checkpoint_minutes=0")
+    recipe.trainer["callbacks"] = [Spoil()]
+    with pytest.raises(NonFiniteError, match=rf"the {what}.* is not finite.*\d+/\d \('the .*'\)"):
+        train(recipe)
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_frozen_encoders_stay_as_they_are(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["trainer"]["max_steps"] = 1
+    settings["optimiser"] |= {"train_visual_encoder": False, "average_decay": None, "milestones": [], "warmup_steps": 0}
+    model = train(recipe_of(settings, tmp_path))
+    before, after = weights_of(tmp_path / "start"), weights_of(model)
+    for name in before:
+        if name.startswith(("visual_encoder.", "text_encoder.backbone.")):
+            assert torch.equal(before[name], after[name])
+    groups = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["optimizer_states"][0]["param_groups"]
+    assert [group["name"] for group in groups] == ["rest"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.rot=here", "there is no setting data.rot"),
+        ("optimizer.lr=1", "there is no setting optimizer.lr"),
+        ("trainer.max_step=1", "there is no setting trainer.max_step"),
+        ("trainer.max_steps=ten", "trainer.max_steps.*int.*ten"),
+        ("data.kind=coco", "data.kind.*coco"),
+        ("data.synthetic.source=cutouts", "needs a folder of cutouts"),
+        ("data.validation.kid=synthetic", "there is no setting kid"),
+        ("max_steps", "write key=value"),
+    ],
+)
+def test_recipes_that_cannot_be_are_one_sentence(
+    settings: dict[str, Any], tmp_path: Path, change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        recipe_of(settings, tmp_path, change)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_keys_in_the_file_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["data"]["clip_lenght"] = 5
+    with pytest.raises(InputError, match=r"recipe\.yaml: there is no setting clip_lenght in data"):
+        recipe_of(settings, tmp_path)
+    with pytest.raises(InputError, match="There is no recipe"):
+        read_recipe(tmp_path / "missing.yaml")
+
+
+def test_a_model_folder_brings_its_own_configuration(settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"leave out model\.hidden_size, or model\.pretrained"):
+        train(recipe_of(settings, tmp_path, "model.hidden_size=64"))
+    del settings["model"]["pretrained"]
+    with pytest.raises(InputError, match="text_weights"):
+        train(recipe_of(settings, tmp_path))
+
+
+def test_the_command_reports_bad_recipes_with_exit_code_2(settings: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    result = CliRunner().invoke(app, ["train", str(path), "data.root_folder=x"])
+    assert isinstance(result.exception, InputError)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Gradients are averaged: two processes with one clip each do what one process does with both in one batch."""
+    settings["trainer"] |= {"accumulate_grad_batches": 1, "max_steps": 2}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "sgmg.cli", "train", str(path), "trainer.devices=2", "trainer.strategy=ddp"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert result.returncode == 0, result.stderr[-3000:]
+    run = tmp_path / "run"
+    assert json.loads((run / "model" / "config.json").read_text())["hidden_size"] == 32
+    assert torch.load(run / "last.ckpt", weights_only=False)["batches_seen"] == 2
+
+
+def test_learning_rates_follow_their_schedule() -> None:
+    milestones = learning_rate_factor(OptimiserConfig(milestones=(1, 2.5)), 0, lambda: 10.0)
+    assert [milestones(step) for step in (0, 9, 10, 24, 25)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    cosine = learning_rate_factor(OptimiserConfig(schedule="cosine", gamma=0.1, warmup_steps=10), 110, lambda: 1.0)
+    assert [cosine(step) for step in (0, 10, 60, 110, 200)] == pytest.approx([1 / 11, 1, 0.55, 0.1, 0.1])
+    assert all(cosine(step) < cosine(step + 1) for step in range(10))
+
+
+def test_weights_are_averaged_and_put_back() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    layer.weight.data.fill_(0.0)
+    average = WeightAverage(layer.named_parameters(), decay=0.5)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        layer.weight.data.fill_(value)
+        average.update()
+    with average.applied():
+        inside = layer.weight.item()
+    assert 2.5 < inside < 4
+    assert layer.weight.item() == 4
+    resumed = WeightAverage(layer.named_parameters(), decay=0.5)
+    resumed.load_state_dict(average.state_dict())
+    with resumed.applied():
+        assert layer.weight.item() == inside
+
+
+def test_validation_tells_kinds_and_absent_things_apart() -> None:
+    masks = torch.zeros(2, 2, 4, 4, dtype=torch.bool)
+    truth = masks.clone()
+    masks[0, 0, :2], truth[0, 0, :1] = True, True
+    assert mean_region_similarity(masks, truth).tolist() == [0.75, 1.0]
+    rows = [("motion", True, 0.5, 0.9), ("name", True, 1.0, 0.7), ("absent", False, 0.0, 0.1)]
+    assert validation_summary(rows) == pytest.approx(
+        {"val/J": 75, "val/J/motion": 50, "val/J/name": 100, "val/score_present": 0.8, "val/score_absent": 0.1}
+    )

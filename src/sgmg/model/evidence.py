@@ -39,19 +39,18 @@ class ClassEvidence(nn.Module):
         meaning = torch.einsum("nkhw,kc->nchw", posterior, self.names)
         return self.meaning(F.normalize(meaning, dim=1) * meaning.shape[1] ** 0.5)
 
-    def compare(self, posterior: Tensor, embedding: Tensor) -> Tensor:
+    def compare(self, posterior: Tensor, embedding: Tensor, clips: int) -> Tensor:
         """How far each cell agrees with a sentence.
 
         Args:
-            posterior: (B·T, classes, h, w).
-            embedding: (B, C) unit-length sentence embeddings.
+            posterior: (B·T, classes, h, w) of B clips.
+            embedding: (B·E, C) unit-length embeddings of E sentences a clip.
 
         Returns:
-            (B·T, d, h, w).
+            (B·E·T, d, h, w).
         """
-        similarity = embedding @ self.names.T  # (B, classes)
+        similarity = embedding @ self.names.T  # (B·E, classes)
         passed = torch.sigmoid(self.slope * (similarity[..., None] - self.centre))
-        weights = torch.cat((passed, similarity[..., None]), -1)  # (B, classes, thresholds + 1)
-        per_clip = posterior.view(len(embedding), -1, *posterior.shape[1:])
-        share = torch.einsum("btkhw,bkj->btjhw", per_clip, weights).flatten(0, 1)
+        weights = torch.cat((passed, similarity[..., None]), -1).unflatten(0, (clips, -1))  # (B, E, classes, n)
+        share = torch.einsum("btkhw,bekj->betjhw", posterior.unflatten(0, (clips, -1)), weights).flatten(0, 2)
         return self.agreement(share)

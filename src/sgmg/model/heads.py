@@ -1,7 +1,5 @@
 """From queries and encoded features to masks: conditional patch segmentation, then its optimiser."""
 
-from itertools import pairwise
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -74,27 +72,48 @@ class ConditionalPatchSegmentation(nn.Module):
         return patches.view(n, count, PATCH**2, h, w)
 
 
+class Refiner(nn.Sequential):
+    """Patch masks, refined by two convolutions that also see one stage of the visual encoder."""
+
+    def __init__(self, stage_channels: int, width: int) -> None:
+        patch = PATCH**2
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(patch + stage_channels, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, patch, 3, padding=1),
+        )
+
+    def forward(self, patches: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
+        """Patches (B, E, T, 16, h, w) of E expressions a clip and a stage (B·T, C, h, w) to refined patches."""
+        relu, first, _, last = self
+        assert isinstance(first, nn.Conv2d)
+        # The first convolution is a sum over its two inputs; the stage's part serves all expressions.
+        own, seen = first.weight.split([PATCH**2, first.in_channels - PATCH**2], 1)
+        of_stage = F.conv2d(relu(stage), seen, first.bias, padding=1).unflatten(0, (patches.shape[0], -1))
+        hidden = F.conv2d(relu(patches.flatten(0, 2)), own, padding=1).unflatten(0, patches.shape[:3])
+        return patches + last(relu(hidden + of_stage[:, None]).flatten(0, 2)).view(patches.shape)
+
+
 class MaskOptimiser(nn.Module):
     """MSO: patch masks, refined with the visual encoder's stages at strides 8 and 4, to full resolution."""
 
     def __init__(self, config: SgMgConfig, stage_channels: list[int]) -> None:
         super().__init__()
-        patch = PATCH**2
-
-        def refiner(channels: int) -> nn.Sequential:
-            parts = [patch + channels, config.optimiser_width, patch]
-            convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(parts)]
-            return nn.Sequential(nn.ReLU(), convolutions[0], nn.ReLU(), convolutions[1])
-
-        self.at_stride_8 = refiner(stage_channels[1])
-        self.at_stride_4 = refiner(stage_channels[0])
+        self.at_stride_8 = Refiner(stage_channels[1], config.optimiser_width)
+        self.at_stride_4 = Refiner(stage_channels[0], config.optimiser_width)
 
     def forward(self, patches: Tensor, stages: list[Tensor]) -> Tensor:
-        """Patch masks (n, 16, h, w) of one query a frame and the visual stages to logits (n, 8·h, 8·w).
+        """Patch masks of one query to mask logits at four times the size of the stage at stride 4.
 
-        The output is four times the size of the stage at stride 4.
+        Args:
+            patches: (B, E, T, 16, h, w) of E expressions a clip.
+            stages: (B·T, C, h, w) of the clips, strides 4 and 8 first.
+
+        Returns:
+            (B, E, T, H, W).
         """
-        patches = patches + self.at_stride_8(torch.cat((patches, stages[1]), 1))
-        patches = F.interpolate(patches, stages[0].shape[-2:], mode="bilinear", align_corners=False)
-        patches = patches + self.at_stride_4(torch.cat((patches, stages[0]), 1))
-        return F.pixel_shuffle(patches, PATCH)[:, 0]
+        patches = self.at_stride_8(patches, stages[1])
+        resized = F.interpolate(patches.flatten(0, 2), stages[0].shape[-2:], mode="bilinear", align_corners=False)
+        patches = self.at_stride_4(resized.unflatten(0, patches.shape[:3]), stages[0])
+        return F.pixel_shuffle(patches, PATCH)[..., 0, :, :]

@@ -38,6 +38,7 @@ class VisualFeatures:
         frames: T.
         size: height and width of the frames as they were given, before padding to what the network needs.
         posterior: (B·T, classes, h, w) of the encoder's own classifier at stride 32, or None.
+        expressions: E, how often `repeat` made each clip stand in `levels` and `padding_mask`, whose B is then B·E.
     """
 
     stages: list[Tensor]
@@ -46,27 +47,23 @@ class VisualFeatures:
     frames: int
     size: tuple[int, int]
     posterior: Tensor | None = None
+    expressions: int = 1
 
     @property
     def clips(self) -> int:
-        """B."""
+        """B, or B·E once repeated."""
         return len(self.padding_mask)
 
     def repeat(self, expressions: int) -> "VisualFeatures":
-        """Each clip as many times in a row as it has expressions: B to B · expressions."""
+        """Each clip as many times in a row as it has expressions; the stages are shared."""
         if expressions == 1:
             return self
-
-        def repeated(x: Tensor) -> Tensor:
-            per_clip = x.unflatten(0, (self.clips, -1))
-            return per_clip.repeat_interleave(expressions, 0).flatten(0, 1)
-
+        levels = [x.unflatten(0, (self.clips, -1)).repeat_interleave(expressions, 0) for x in self.levels]
         return replace(
             self,
-            stages=[repeated(x) for x in self.stages],
-            levels=[repeated(x) for x in self.levels],
+            levels=[x.flatten(0, 1) for x in levels],
             padding_mask=self.padding_mask.repeat_interleave(expressions, 0),
-            posterior=None if self.posterior is None else repeated(self.posterior),
+            expressions=self.expressions * expressions,
         )
 
 
@@ -193,7 +190,11 @@ class SgMg(nn.Module, PretrainedFolder):
         agreement: list[Tensor | None] = [None] * len(visual.levels)
         if self.evidence is not None and visual.posterior is not None:
             sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
-            agreement = list(at_sizes(self.evidence.compare(visual.posterior, text.embedding), sizes))
+            agreement = list(
+                at_sizes(
+                    self.evidence.compare(visual.posterior, text.embedding, visual.clips // visual.expressions), sizes
+                )
+            )
         fused = self.fusion(visual.levels, text, agreement)
         if self.temporal:
             index = self.config.strides.index(32)
@@ -240,12 +241,12 @@ class SgMg(nn.Module, PretrainedFolder):
         Returns:
             (B, T, H, W) at the size of the frames given to `encode_video`.
         """
-        clips = len(query)
-        patches = prediction.patch_masks[torch.arange(clips, device=query.device), :, query]
-        visual = visual.repeat(clips // visual.clips)
-        logits = self.mask_optimiser(patches.flatten(0, 1), visual.stages)
+        rows = torch.arange(len(query), device=query.device)
+        patches = prediction.patch_masks[rows, :, query]  # (B, T, 16, h, w)
+        clips = visual.clips // visual.expressions
+        logits = self.mask_optimiser(patches.unflatten(0, (clips, -1)), visual.stages)
         h, w = visual.size
-        return logits.unflatten(0, (clips, visual.frames))[..., :h, :w]
+        return logits.flatten(0, 1)[..., :h, :w]
 
 
 def score_head(channels: int) -> nn.Linear:

@@ -71,6 +71,8 @@ def write_video(
         if times is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 600)
         if rotation is not None:
+            if not hasattr(stream, "set_display_rotation"):
+                pytest.skip("PyAV 18 is the first to write rotations")
             stream.set_display_rotation(rotation, hflip=mirrored)
         audio: Any = None
         if sound is not None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import Callback
+from ref_youtube_vos_layout import write_dataset
 from typer.testing import CliRunner
 
 from sgmg.cli import app
@@ -20,7 +21,7 @@ from sgmg.model import SgMg
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.module import NonFiniteError, mean_region_similarity, validation_summary
 from sgmg.training.recipe import Recipe, read_recipe
-from sgmg.training.run import resumes, train
+from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -104,7 +105,7 @@ def test_a_training_leaves_a_model_a_checkpoint_and_logs(settings: dict[str, Any
     assert list(run.glob("tensorboard/*/events*"))
     assert (run / "best" / "model.safetensors").is_file()
 
-    checkpoint = torch.load(run / "last.ckpt", weights_only=False)
+    checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert checkpoint["batches_seen"] == 6
     assert not any("text_encoder.backbone" in name for name in checkpoint["state_dict"])
 
@@ -133,7 +134,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
         train(killed)
     recipe = recipe_of(settings, tmp_path)
     assert resumes(recipe)
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["batches_seen"] == 2 * ((killed_at - 1) // 2)
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["batches_seen"] == 2 * ((killed_at - 1) // 2)
     torch.manual_seed(99)
     train(recipe)
 
@@ -147,11 +148,11 @@ def test_a_finished_training_can_be_made_longer_or_begun_anew(settings: dict[str
     settings["trainer"]["max_steps"] = 1
     train(recipe_of(settings, tmp_path))
     train(recipe_of(settings, tmp_path, "trainer.max_steps=2"))
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"] == 2
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
     recipe = recipe_of(settings, tmp_path)
     assert not resumes(recipe, restart=True)
     train(recipe, restart=True)
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"] == 1
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 1
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -175,16 +176,33 @@ def test_what_is_not_finite_stops_the_run_and_leaves_no_checkpoint(
     assert not (tmp_path / "run" / "model").exists()
 
 
-def test_frozen_encoders_stay_as_they_are(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_frozen_encoders_stay_as_they_are_also_in_bfloat16(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["trainer"]["max_steps"] = 1
     settings["optimiser"] |= {"train_visual_encoder": False, "average_decay": None, "milestones": [], "warmup_steps": 0}
-    model = train(recipe_of(settings, tmp_path))
+    model = train(recipe_of(settings, tmp_path, "trainer.precision=bf16-mixed"))
     before, after = weights_of(tmp_path / "start"), weights_of(model)
     for name in before:
         if name.startswith(("visual_encoder.", "text_encoder.backbone.")):
             assert torch.equal(before[name], after[name])
-    groups = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["optimizer_states"][0]["param_groups"]
+    groups = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert [group["name"] for group in groups] == ["rest"]
+
+
+def test_data_on_disk_is_trained_on_with_the_published_augmentation(settings: dict[str, Any], tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", "train")
+    settings["data"] = {
+        "kind": "ref-youtube-vos",
+        "root": str(tmp_path / "data"),
+        "clip_length": 3,
+        "batch_size": 2,
+        "workers": 1,
+        "augmentation": {"short_sides": [144, 160], "long_side": 224},
+    }
+    settings["trainer"] |= {"max_steps": -1, "max_epochs": 1, "accumulate_grad_batches": 1}
+    settings["optimiser"]["schedule"] = "cosine"
+    train(recipe_of(settings, tmp_path))
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["batches_seen"] == 3  # five clips
+    assert logged(tmp_path / "run").keys() == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +215,7 @@ def test_frozen_encoders_stay_as_they_are(settings: dict[str, Any], tmp_path: Pa
         ("data.kind=coco", "data.kind.*coco"),
         ("data.synthetic.source=cutouts", "needs a folder of cutouts"),
         ("data.validation.kid=synthetic", "there is no setting kid"),
+        ("trainer.devices=0", "The trainer cannot be made"),
         ("max_steps", "write key=value"),
     ],
 )
@@ -204,7 +223,7 @@ def test_recipes_that_cannot_be_are_one_sentence(
     settings: dict[str, Any], tmp_path: Path, change: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as error:
-        recipe_of(settings, tmp_path, change)
+        make_trainer(recipe_of(settings, tmp_path, change))
     assert "\n" not in str(error.value)
 
 
@@ -231,19 +250,27 @@ def test_the_command_reports_bad_recipes_with_exit_code_2(settings: dict[str, An
     assert isinstance(result.exception, InputError)
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_model(settings: dict[str, Any], tmp_path: Path) -> None:
-    """Gradients are averaged: two processes with one clip each do what one process does with both in one batch."""
+def test_two_processes_train_as_one_with_their_batches_together(
+    tiny_model: SgMg, settings: dict[str, Any], tmp_path: Path
+) -> None:
     settings["trainer"] |= {"accumulate_grad_batches": 1, "max_steps": 2}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(settings))
+    start = json.loads((tmp_path / "start" / "config.json").read_text()) | {"dropout": 0.0}
+    (tmp_path / "start" / "config.json").write_text(json.dumps(start))
+
+    together = read_recipe(path, [f"run={tmp_path / 'together'}", "data.batch_size=2"])
+    train(together)
     command = [sys.executable, "-m", "sgmg.cli", "train", str(path), "trainer.devices=2", "trainer.strategy=ddp"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
-    run = tmp_path / "run"
-    assert json.loads((run / "model" / "config.json").read_text())["hidden_size"] == 32
-    assert torch.load(run / "last.ckpt", weights_only=False)["batches_seen"] == 2
+
+    for name in ("train/loss", "train/gradient_norm"):
+        one, two = logged(tmp_path / "together", name), logged(tmp_path / "run", name)
+        assert two == pytest.approx(one, rel=1e-3)
+    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert (checkpoint["batches_seen"], checkpoint["global_step"]) == (2, 2)
 
 
 def test_learning_rates_follow_their_schedule() -> None:

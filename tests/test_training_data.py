@@ -84,7 +84,7 @@ def test_batches_go_on_where_training_stands_and_whole_epochs_follow() -> None:
     seen = 3
     assert list(sampler) == [[6, 7]]
     seen = 4
-    assert list(sampler)[0] == [8, 9]
+    assert next(iter(sampler)) == [8, 9]
 
 
 def test_processes_share_the_draws_between_them() -> None:

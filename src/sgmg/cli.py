@@ -1,6 +1,7 @@
 """The commands: parse, call, print. No logic, and no heavy import before a command needs it."""
 
 import json
+import logging
 import signal
 import sys
 import time
@@ -379,11 +380,12 @@ def train(
 ) -> None:
     """Train a network as a recipe says.
 
-    Checkpoint, logs (CSV and TensorBoard) and the trained model go to the recipe's [b]run[/b] folder. Where that holds a
-    checkpoint, training goes on from it, exactly as if it had not stopped.
+    Checkpoint, logs (CSV and TensorBoard) and the trained model go to the recipe's [b]run[/b] folder. Where that
+    holds a checkpoint, training goes on from it, exactly as if it had not stopped.
 
     Example: [cyan]sgmg train recipes/sgmg_lite.yaml run=runs/lite trainer.max_steps=1000[/cyan]
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
     from sgmg.training.recipe import read_recipe
     from sgmg.training.run import resumes
     from sgmg.training.run import train as run

@@ -74,7 +74,7 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, SgMgTraining)
         if self._written_step == trainer.global_step:
             return
-        trainer.save_checkpoint(self.run / CHECKPOINT)
+        trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
         if trainer.is_global_zero:
             export(pl_module, self.run / MODEL)
         self._written_at, self._written_step = time.monotonic(), trainer.global_step

@@ -194,15 +194,17 @@ class SgMgTraining(LightningModule):
     def _count(self, losses: dict[str, Tensor]) -> None:
         self._batches_running += 1
         for name, loss in losses.items():
-            self._running[name] = self._running.get(name, 0) + loss.detach()
+            self._running[name] = self._running.get(name, torch.zeros_like(loss)) + loss.detach()
         self.log("loss", losses["loss"].detach(), prog_bar=True, logger=False)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Log means of losses every so many optimiser steps."""
-        if (batch_idx + 1) % self.trainer.accumulate_grad_batches:
+        """Log means of losses, over batches and processes, every so many optimiser steps."""
+        if self.trainer.fit_loop.epoch_loop._should_accumulate():
             return
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            values = {f"train/{name}": float(v) / self._batches_running for name, v in self._running.items()}
+            names, sums = list(self._running), torch.stack(list(self._running.values()))
+            means = self.trainer.strategy.reduce(sums / self._batches_running, reduce_op="mean")
+            values = {f"train/{name}": mean for name, mean in zip(names, means.tolist(), strict=True)}
             for group in self.trainer.optimizers[0].param_groups:
                 values[f"learning_rate/{group['name']}"] = group["lr"]
             for logger in self.loggers:

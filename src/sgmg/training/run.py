@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -50,7 +51,7 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
     with warnings.catch_warnings():
         for needless in NEEDLESS_WARNINGS:
             warnings.filterwarnings("ignore", needless)
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     return recipe.run / MODEL
 
 
@@ -74,5 +75,5 @@ def make_trainer(recipe: Recipe) -> Trainer:
             enable_checkpointing=True,
             use_distributed_sampler=False,
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, MisconfigurationException) as error:
         raise InputError(f"The trainer cannot be made: {error}") from error

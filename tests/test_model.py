@@ -12,7 +12,15 @@ from sgmg.model import ModelError, SgMg, SgMgConfig
 from sgmg.model.fusion import gaussian_chain
 from sgmg.model.motion import correlate, displacement
 
-LITE_PARTS = {"appearance": True, "fusion": "residual", "global_attention": True, "motion": True, "temporal_layers": 1, "strides": (16, 32, 64), "queries": 1}
+LITE_PARTS = {
+    "appearance": True,
+    "fusion": "residual",
+    "global_attention": True,
+    "motion": True,
+    "temporal_layers": 1,
+    "strides": (16, 32, 64),
+    "queries": 1,
+}
 
 
 def make(**changes: object) -> SgMg:
@@ -157,3 +165,11 @@ def test_the_configuration_checks_itself() -> None:
         SgMgConfig(hidden_size=100)
     with pytest.raises(ModelError, match="class_evidence"):
         SgMg(tiny_config(visual_encoder="resnet50", class_evidence=True))
+
+
+def test_expressions_are_cut_to_the_text_encoders_length() -> None:
+    model = make()
+    assert model.tokenizer is not None
+    model.tokenizer.model_max_length = 10**9  # as in folders whose tokenizer names no length
+    ids, _ = model.tokenize(["the dog " * 100])
+    assert ids.shape == (1, model.max_tokens) == (1, 64)

@@ -120,11 +120,22 @@ class SgMg(nn.Module, PretrainedFolder):
         """Where the weights are."""
         return self.transformer.level_embedding.device
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest expression that the text encoder takes, in tokens, special ones included."""
+        backbone = self.text_encoder.backbone
+        # RoBERTa's positions begin after that of padding.
+        first = getattr(backbone.embeddings, "padding_idx", -1) + 1
+        positions = backbone.config.max_position_embeddings - first
+        return min(positions, self.tokenizer.model_max_length) if self.tokenizer is not None else positions
+
     def tokenize(self, expressions: list[str]) -> tuple[Tensor, Tensor]:
         """Sentences to token ids and attention mask, both (E, L), cut to the text encoder's length."""
         if self.tokenizer is None:
             raise ModelError("this model has no tokenizer; load it from a model folder that holds one")
-        tokens = self.tokenizer(expressions, padding=True, truncation=True, return_tensors="pt")
+        tokens = self.tokenizer(
+            expressions, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
         return tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device)
 
     def forward(

@@ -154,15 +154,15 @@ def check_training(fixture: Path, variant: str) -> dict[str, float]:
     recorded = {"boxes": case["boxes"], "total": case["total"], **case["losses"]}
     ours |= {name: loss.detach() for name, loss in losses.items()}
     for name, weight in case["weights"].items():
-        ours[f"weight {name}"], recorded[f"weight {name}"] = torch.tensor(criterion.weight(name)), weight
+        ours[f"weight.{name}"], recorded[f"weight.{name}"] = torch.tensor(criterion.weight(name)), weight
     for i, (query, expected) in enumerate(zip(matched, [case["matched"], *case["matched_aux"]], strict=True)):
-        ours[f"matched {i}"], recorded[f"matched {i}"] = query, expected
+        ours[f"matched.{i}"], recorded[f"matched.{i}"] = query, expected
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     for key, norm in case["grad_norms"].items():
         canonical = "bbox_embed." + key.removeprefix(ALIAS) if key.startswith(ALIAS) else key
         gradient = gradients.get(our_name(canonical, NAMES) or "")
-        ours[f"gradient {key}"] = torch.tensor(float("inf")) if gradient is None else gradient.norm()
-        recorded[f"gradient {key}"] = norm
+        ours[f"gradient.{key}"] = torch.tensor(float("inf")) if gradient is None else gradient.norm()
+        recorded[f"gradient.{key}"] = norm
     missing = recorded.keys() - ours.keys()
     errors = {name: relative_error(ours[name], np.asarray(recorded[name])) for name in ours if name in recorded}
     return errors | dict.fromkeys(sorted(missing), float("inf"))

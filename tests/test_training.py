@@ -24,6 +24,8 @@ from sgmg.training.recipe import Recipe, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -225,6 +227,12 @@ def test_recipes_that_cannot_be_are_one_sentence(
     with pytest.raises(InputError, match=message) as error:
         make_trainer(recipe_of(settings, tmp_path, change))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_that_come_with_the_project_can_be_read(path: Path) -> None:
+    recipe = read_recipe(path, ["data.synthetic.source=shapes", "run=elsewhere"])
+    assert recipe.run == Path("elsewhere")
 
 
 def test_unknown_keys_in_the_file_are_named(settings: dict[str, Any], tmp_path: Path) -> None:

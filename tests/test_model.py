@@ -173,3 +173,8 @@ def test_expressions_are_cut_to_the_text_encoders_length() -> None:
     model.tokenizer.model_max_length = 10**9  # as in folders whose tokenizer names no length
     ids, _ = model.tokenize(["the dog " * 100])
     assert ids.shape == (1, model.max_tokens) == (1, 64)
+
+
+def test_the_configuration_keeps_no_path_of_the_machine_it_was_made_on() -> None:
+    text = {**tiny_config().text_encoder, "_name_or_path": "/home/somebody/minilm"}
+    assert "somebody" not in json.dumps(tiny_config(text_encoder=text).to_dict())

@@ -95,7 +95,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(model: SgMg, tmp_path: Path
     assert not (tmp_path / "trace").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"junk", b"not a checkpoint", b"PK\x03\x04 cut off"])
 def test_damaged_files_are_one_sentence(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "damaged.pth"
     path.write_bytes(content)

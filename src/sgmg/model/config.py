@@ -86,6 +86,8 @@ class SgMgConfig:
 
     def __post_init__(self) -> None:
         self.strides = tuple(self.strides)
+        # Where somebody's copy of the text encoder lay is nobody else's business.
+        self.text_encoder = {key: value for key, value in self.text_encoder.items() if key != "_name_or_path"}
         if self.strides not in ((8, 16, 32, 64), (16, 32, 64)):
             raise ModelError(f"strides must be 8, 16, 32, 64 or 16, 32, 64, not {self.strides}")
         if self.hidden_size % 32 or self.hidden_size % self.heads:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from timm.data import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
+from timm.data import IMAGENET_DEFAULT_STD as IMAGENET_STD
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -17,8 +19,6 @@ from sgmg.training.batch import Batch
 from sgmg.training.losses import Criterion, LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class NonFiniteError(InputError):

@@ -128,7 +128,7 @@ def test_what_is_lost_is_said_and_the_rest_done(model: Path, tmp_path: Path, mon
 
 def test_ended_from_outside_it_leaves_nothing(model: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "long.mp4", frames=30, size=(720, 1280))
-    command = [sys.executable, "-m", "sgmg.cli", "segment", str(video), "the dog", "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "sgmg", "segment", str(video), "the dog", "-o", str(tmp_path / "out")]
     process = subprocess.Popen(
         [*command, "--model", str(model)],
         env=os.environ | {"PYTHONPATH": str(SOURCES)},

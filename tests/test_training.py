@@ -269,7 +269,7 @@ def test_two_processes_train_as_one_with_their_batches_together(
 
     together = read_recipe(path, [f"run={tmp_path / 'together'}", "data.batch_size=2"])
     train(together)
-    command = [sys.executable, "-m", "sgmg.cli", "train", str(path), "trainer.devices=2", "trainer.strategy=ddp"]
+    command = [sys.executable, "-m", "sgmg", "train", str(path), "trainer.devices=2", "trainer.strategy=ddp"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]

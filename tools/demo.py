@@ -35,7 +35,7 @@ def main() -> None:
         write_video(video, frames)
         command = ["sgmg", "segment", str(video), *expressions, "-o", str(folder / name), "--overwrite"]
         print("\n$ " + " ".join(f'"{part}"' if " " in part else part for part in command), flush=True)
-        subprocess.run([sys.executable, "-m", "sgmg.cli", *command[1:]], check=True)
+        subprocess.run([sys.executable, "-m", "sgmg", *command[1:]], check=True)
         overlays.append(folder / name / "overlay.mp4")
     print("\nLook at the overlays:", *overlays, sep="\n  ")
 

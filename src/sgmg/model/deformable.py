@@ -26,14 +26,16 @@ def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Ten
         (n, Q, heads · c).
     """
     n, _, heads, channels = value.shape
-    queries, points = locations.shape[1], locations.shape[4]
+    queries = locations.shape[1]
     grids = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # (levels, n·heads, Q, points, 2)
-    samples = []
-    for level, (h, w), grid in zip(value.split([h * w for h, w in shapes], dim=1), shapes, grids.unbind(), strict=True):
-        maps = level.permute(0, 2, 3, 1).reshape(n * heads, channels, h, w)
-        samples.append(F.grid_sample(maps.to(grid.dtype), grid, padding_mode="zeros", align_corners=False))
-    weights = weights.transpose(1, 2).reshape(n * heads, 1, queries, len(shapes) * points)
-    output = (torch.cat(samples, dim=-1) * weights).sum(-1)  # (n·heads, c, Q)
+    level_weights = weights.permute(3, 0, 2, 1, 4).flatten(1, 2)[:, :, None]  # (levels, n·heads, 1, Q, points)
+    samples = []  # (n·heads, c, Q) of each level
+    maps = value.split([h * w for h, w in shapes], dim=1)
+    for level, (h, w), grid, weight in zip(maps, shapes, grids, level_weights, strict=True):
+        level = level.permute(0, 2, 3, 1).reshape(n * heads, channels, h, w).to(grid.dtype)
+        sampled = F.grid_sample(level, grid, padding_mode="zeros", align_corners=False)
+        samples.append((sampled * weight).sum(-1))
+    output = torch.stack(samples).sum(0)
     return output.reshape(n, heads * channels, queries).transpose(1, 2)
 
 

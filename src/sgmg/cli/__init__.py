@@ -1,0 +1,81 @@
+"""The commands: parse, call, print. No logic, and no heavy import before a command needs it."""
+
+import signal
+import sys
+import warnings
+from typing import Annotated, TextIO
+
+import typer
+
+from sgmg.cli.convert import convert
+from sgmg.cli.evaluate import evaluate_app
+from sgmg.cli.segment import segment
+from sgmg.cli.synth import synth
+from sgmg.cli.train import train
+from sgmg.errors import InputError, InputWarning
+
+app = typer.Typer(
+    name="sgmg",
+    help="A video and a sentence in, that object's mask in every frame out.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from sgmg import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass  # with a callback, a single command keeps its name; --help shows the app's own text
+
+
+app.command(no_args_is_help=True)(segment)
+app.add_typer(evaluate_app, name="evaluate")
+app.command()(train)
+app.command(no_args_is_help=True)(synth)
+app.command(no_args_is_help=True)(convert)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence on standard error and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written outputs are removed
+    show_any = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, InputWarning):
+            typer.echo(f"Warning: {message}", err=True)
+        else:
+            show_any(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, _errors_that_users_mend()):
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+def _errors_that_users_mend() -> tuple[type[Exception], ...]:
+    """Also the model's own, whose module is heavy and hence looked at only where it is loaded already."""
+    model = sys.modules.get("sgmg.model")
+    return (InputError, OSError, *((model.ModelError,) if model else ()))

@@ -1,0 +1,34 @@
+"""Progress bars, on standard error."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def frames_bar(title: str, shown: bool = True) -> Iterator[Callable[[float, int | None], None]]:
+    """A bar with frames per second and the time left; gives (done, total) -> None."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.fields[total_text]} frames"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), disable=not shown)
+    task = bar.add_task(title, total=None, total_text="?", rate="")
+    start = time.monotonic()
+
+    def show(done: float, total: int | None) -> None:
+        bar.start()  # not before: an error in the arguments is no work begun
+        rate = done / max(time.monotonic() - start, 1e-6)
+        bar.update(task, completed=done, total=total, total_text=str(total or "?"), rate=f"{rate:.1f} frames/s")
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -1,6 +1,7 @@
 """SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -53,6 +54,39 @@ class VisualFeatures:
     def clips(self) -> int:
         """B, or B·E once repeated."""
         return len(self.padding_mask)
+
+    def select(self, indices: Sequence[int] | Tensor) -> "VisualFeatures":
+        """Some frames of every clip, in the order given; the rest of the clip has done its part in the encoder.
+
+        Clips with one annotated frame (A2D, JHMDB) go on with that frame alone.
+
+        Args:
+            indices: K frames, the same of all clips, or (B, K), each clip's own.
+
+        Returns:
+            features of B clips of K frames.
+
+        Raises:
+            IndexError: a clip has no such frame.
+            ValueError: the features were repeated; select before.
+        """
+        if self.expressions != 1:
+            raise ValueError("frames are selected before features are repeated")
+        chosen = torch.as_tensor(indices, device=self.padding_mask.device).expand(self.clips, -1)  # (B, K)
+        if chosen.numel() and not -self.frames <= int(chosen.min()) <= int(chosen.max()) < self.frames:
+            raise IndexError(f"frames {chosen.tolist()} of clips of {self.frames} frames")
+        rows = torch.arange(self.clips, device=chosen.device)[:, None]
+
+        def of(maps: Tensor) -> Tensor:  # (B·T, C, h, w) to (B·K, C, h, w)
+            return maps.unflatten(0, (self.clips, self.frames))[rows, chosen].flatten(0, 1)
+
+        return replace(
+            self,
+            stages=[of(x) for x in self.stages],
+            levels=[of(x) for x in self.levels],
+            frames=chosen.shape[1],
+            posterior=None if self.posterior is None else of(self.posterior),
+        )
 
     def repeat(self, expressions: int) -> "VisualFeatures":
         """Each clip as many times in a row as it has expressions; the stages are shared."""
@@ -246,21 +280,24 @@ class SgMg(nn.Module, PretrainedFolder):
         return replace(predictions[-1], intermediate=predictions[:-1])
 
     def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
-        """Mask logits of one query a clip.
+        """Mask logits of one query a clip, or of several.
 
         Args:
             prediction: of the same clips as `visual`, which may be one for all expressions.
-            query: (B,) indices.
+            query: (B,) indices, or (B, Q) of Q queries a clip.
 
         Returns:
-            (B, T, H, W) at the size of the frames given to `encode_video`.
+            (B, T, H, W), or (B, Q, T, H, W), at the size of the frames given to `encode_video`.
         """
-        rows = torch.arange(len(query), device=query.device)
-        patches = prediction.patch_masks[rows, :, query]  # (B, T, 16, h, w)
+        several = query if query.dim() == 2 else query[:, None]
+        rows = torch.arange(len(query), device=query.device)[:, None]
+        patches = prediction.patch_masks.transpose(1, 2)[rows, several]  # (B, Q, T, 16, h, w)
         clips = visual.clips // visual.expressions
-        logits = self.mask_optimiser(patches.unflatten(0, (clips, -1)), visual.stages)
+        # To the optimiser, the queries of one clip are as the expressions of one clip.
+        logits = self.mask_optimiser(patches.flatten(0, 1).unflatten(0, (clips, -1)), visual.stages)
         h, w = visual.size
-        return logits.flatten(0, 1)[..., :h, :w]
+        logits = logits.flatten(0, 1)[..., :h, :w]
+        return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
 
 
 def score_head(channels: int) -> nn.Linear:

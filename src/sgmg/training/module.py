@@ -134,12 +134,17 @@ class SgMgTraining(LightningModule):
         The visual encoder runs once for each clip, if all clips have the same number of expressions.
         """
         frames, padding_mask, repeats = batch.frames, batch.padding_mask, batch.counts[0]
+        annotated = batch.annotated
         if any(count != repeats for count in batch.counts):
             counts = torch.tensor(batch.counts, device=frames.device)
             frames, repeats = frames.repeat_interleave(counts, 0), 1
-            padding_mask = None if padding_mask is None else padding_mask.repeat_interleave(counts, 0)
+            padding_mask, annotated = (
+                None if x is None else x.repeat_interleave(counts, 0) for x in (padding_mask, annotated)
+            )
         text = self.model.encode_text(*self.model.tokenize([training_sentence(e) for e in batch.expressions]))
         visual = self.model.encode_video(self.normalise(frames, padding_mask), padding_mask)
+        if annotated is not None:  # the encoder sees whole clips, the rest of the network what has a ground truth
+            visual = visual.select(annotated)
         visual = visual.repeat(repeats)
         return self.model.decode(visual, text), visual
 

@@ -46,6 +46,8 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
     seed_everything(recipe.seed, verbose=False)
     data = ClipData(recipe.data, recipe.seed)
     model = new_model(recipe.model)
+    if recipe.recompute_activations:
+        model.visual_encoder.recompute_activations()
     module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
     trainer = make_trainer(recipe)
     with warnings.catch_warnings():

@@ -1,5 +1,7 @@
 """Generated videos in the layouts of the benchmarks: one module a benchmark, each with a `Layout`."""
 
+from sgmg.data.synthetic.layouts.a2d import A2DLayout
+from sgmg.data.synthetic.layouts.jhmdb import JHMDBLayout
 from sgmg.data.synthetic.layouts.layout import Folder, Layout, Part
 from sgmg.data.synthetic.layouts.mevis import MeViSLayout
 from sgmg.data.synthetic.layouts.ref_davis import RefDAVIS17Layout, RefDAVIS17RawLayout
@@ -13,6 +15,8 @@ _ALL: tuple[Layout, ...] = (
     RefYouTubeVOSLayout(),
     RefDAVIS17Layout(),
     RefDAVIS17RawLayout(),
+    A2DLayout(),
+    JHMDBLayout(),
     RefCOCOLayout("refcoco"),
     RefCOCOLayout("refcoco+"),
     RefCOCOLayout("refcocog"),

@@ -85,9 +85,9 @@ def test_what_cannot_be_had_is_one_sentence(
 
 def test_weights_of_another_encoder_are_refused(swin: SgMg, tiny_model: SgMg, tmp_path: Path) -> None:
     tiny_model.save_pretrained(tmp_path / "model")
-    with pytest.raises(ModelError, match="has the visual encoder .*, not video_swin_t"):
+    with pytest.raises(ModelError, match=r"has the visual encoder .*, not video_swin_t"):
         load_visual_weights(fresh(), str(tmp_path / "model"))
-    with pytest.raises(ModelError, match="give a model folder, or 'timm'"):
+    with pytest.raises(ModelError, match="give one, or 'timm'"):
         load_visual_weights(tiny_model, "KINETICS400_V1")
 
 

@@ -46,7 +46,7 @@ def cell_positions(padding_mask: Tensor, channels: int) -> Tensor:
 
 
 class Place(nn.Module):
-    """Hints for the fused levels of where in the frame a cell lies, for sentences that speak of it ("the leftmost dog").
+    """Hints for the fused levels of where in the frame cells lie, for sentences that speak of it ("the leftmost dog").
 
     The attention of the words takes no positions, so that without the hint they meet them only later.
     """
@@ -54,9 +54,11 @@ class Place(nn.Module):
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
         d = config.hidden_size
-        self.projections = nn.ModuleList(nn.Conv2d(d, d, 1, bias=False) for _ in config.strides)
-        for projection in self.projections:
+        self.projections = nn.ModuleList()
+        for _ in config.strides:
+            projection = nn.Conv2d(d, d, 1, bias=False)
             nn.init.zeros_(projection.weight)  # the levels begin as they are
+            self.projections.append(projection)
 
     def forward(self, positions: list[Tensor]) -> list[Tensor]:
         """`cell_positions` (B, d, h, w) of each level to a hint of the same shape."""

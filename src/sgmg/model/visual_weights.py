@@ -42,7 +42,7 @@ def load_visual_weights(model: SgMg, source: str) -> None:
         load_exactly(encoder, {key: value for key, value in state.items() if value.is_floating_point()}, source)
     elif isinstance(encoder, ImageEncoder):
         if source != "timm":
-            raise ModelError(f"there is no folder {source}: give a model folder, or 'timm' for timm's weights of {name}")
+            raise ModelError(f"there is no folder {source}: give one, or 'timm' for timm's weights of {name}")
         encoder.load_classifier(_timm_weights(name))
     elif path.suffix in (".pth", ".pt") or path.is_file():
         content = read_checkpoint(path).get("state_dict")

@@ -58,6 +58,14 @@ class Batch:
     names: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width without padding, of the largest clip."""
+        if self.padding_mask is None:
+            return self.frames.shape[-2], self.frames.shape[-1]
+        real = ~self.padding_mask
+        return int(real.any(2).sum(1).max()), int(real.any(1).sum(1).max())
+
 
 def normalised_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """Boxes (..., 4) from pixels x1, y1, x2, y2 to centre x, centre y, width, height in [0, 1]."""

@@ -13,6 +13,7 @@ from sgmg.errors import InputError
 from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
 from sgmg.training.datamodule import ClipData
 from sgmg.training.module import SgMgTraining
+from sgmg.training.monitoring import Examples, LossTable
 from sgmg.training.recipe import Recipe, new_model
 
 #: Of Lightning, about what is so on purpose.
@@ -63,7 +64,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
     callbacks = arguments.pop("callbacks", None) or []
     callbacks = [callbacks] if not isinstance(callbacks, list) else list(callbacks)
     if arguments.get("enable_progress_bar") is not False:
-        callbacks.append(RichProgressBar())
+        callbacks += [RichProgressBar(), LossTable()]
     try:
         recipe.run.mkdir(parents=True, exist_ok=True)
         return Trainer(
@@ -73,7 +74,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
                 CSVLogger(recipe.run, name="csv", flush_logs_every_n_steps=1),
                 TensorBoardLogger(recipe.run, name="tensorboard"),
             ],
-            callbacks=[*callbacks, Checkpoints(recipe.run, recipe.checkpoint_minutes)],
+            callbacks=[*callbacks, Examples(recipe.run), Checkpoints(recipe.run, recipe.checkpoint_minutes)],
             enable_checkpointing=True,
             use_distributed_sampler=False,
         )

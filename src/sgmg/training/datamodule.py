@@ -102,6 +102,11 @@ def open_source(config: SourceConfig, seed: int) -> Source:
         raise InputError(f"data of kind {config.kind} needs its folder: give data.root=FOLDER.")
     clips: Clips
     if config.kind == "refcoco":
+        if config.clip_length > 1 and not config.augmentation.image_motion:
+            raise InputError(
+                "RefCOCO's single images become clips of several frames by motion: set augmentation.image_motion=true, "
+                "or clip_length=1."
+            )
         images = [RefCOCO(config.root, name, config.split) for name in config.datasets]
         clips = EntryClips(images, lambda entry: entry.file_name, config.expressions_per_clip)
     elif config.kind == "a2d":

@@ -76,7 +76,9 @@ def _print(report: "Report", title: str, console: "Console") -> None:
         findings.add_column("where", ratio=4, overflow="fold")
         findings.add_column("fix", ratio=2)
         for finding in report.findings:
-            more = [f"… and {finding.count - len(finding.places):,} more"] if finding.count > len(finding.places) else []
+            more = (
+                [f"… and {finding.count - len(finding.places):,} more"] if finding.count > len(finding.places) else []
+            )
             colour = "red" if finding.severity == "problem" else "yellow"
             findings.add_row(
                 f"[{colour}]{finding.severity}[/]",
@@ -88,4 +90,6 @@ def _print(report: "Report", title: str, console: "Console") -> None:
         console.print(findings)
     kinds = [finding for finding in report.findings if finding.severity == "warning"]
     warnings = sum(finding.count for finding in kinds)
-    console.print(f"{report.problems:,} problems, {warnings:,} warnings." if report.findings else "All is as it should be.")
+    console.print(
+        f"{report.problems:,} problems, {warnings:,} warnings." if report.findings else "All is as it should be."
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from sgmg.data.benchmarks import Benchmark
 from sgmg.data.check.report import Report
 from sgmg.data.check.task import Task
 from sgmg.data.images import image_size, read_frames, read_labels
+from sgmg.data.mevis import MeViS
 from sgmg.data.video_data import FRAME_SUFFIXES, FrameFolders, LabelledFrames, Video
-from sgmg.errors import InputError
 
 UNPACK_FRAMES = "unpack the frames of the split anew"
 UNPACK_MASKS = "unpack the annotations of the split anew"
@@ -54,8 +53,8 @@ def _check_video(data: FrameFolders, video: Video, report: Report, deep: bool) -
     if isinstance(data, LabelledFrames):
         seen = _check_annotations(data.annotations_folder / video.name, video, size, report, deep)
         _check_objects(data, video, seen, report)
-    elif deep:
-        _check_masks(data, video, report)
+    elif isinstance(data, MeViS):
+        _check_masks(data, video, size, report, deep)
 
 
 def _check_frames(folder: Path, video: Video, report: Report, deep: bool) -> tuple[int, int] | None:
@@ -83,7 +82,9 @@ def _check_frames(folder: Path, video: Video, report: Report, deep: bool) -> tup
     return size
 
 
-def _check_annotations(folder: Path, video: Video, size: tuple[int, int], report: Report, deep: bool) -> set[int] | None:
+def _check_annotations(
+    folder: Path, video: Video, size: tuple[int, int], report: Report, deep: bool
+) -> set[int] | None:
     """Ids of the objects in a video's annotations; None where that is not known."""
     if not folder.is_dir():
         report.problem("missing folders of annotations", folder, UNPACK_MASKS)
@@ -125,13 +126,17 @@ def _check_objects(data: FrameFolders, video: Video, seen: set[int] | None, repo
                 report.problem("objects without a mask", f"{place}: object {object_id} is in no frame", UNPACK_MASKS)
 
 
-def _check_masks(data: Any, video: Video, report: Report) -> None:
+def _check_masks(data: MeViS, video: Video, size: tuple[int, int], report: Report, deep: bool) -> None:
     for expression in video.expressions:
-        try:
-            empty = not data.masks(video, expression).any()
-        except InputError as error:
-            report.problem("masks that cannot be read", error, UNPACK_MASKS)
+        place = f'{data.masks_file}: {video.name}, expression "{expression.id}"'
+        for height, width in data.mask_sizes(video, expression) - {size}:
+            report.problem(
+                "masks whose size is not that of their frame",
+                f"{place}: {width}x{height}, the frames are {size[1]}x{size[0]}",
+                "take frames and masks of the same release",
+            )
+        if not deep:
             continue
-        if empty and expression.object_ids:
-            place = f'{data.list_file}: {video.name}, expression "{expression.id}"'
-            report.problem("objects without a mask", f"{place} is in no frame", UNPACK_MASKS)
+        with report.catching("masks that cannot be read", UNPACK_MASKS):
+            if expression.object_ids and not data.masks(video, expression).any():
+                report.problem("objects without a mask", f"{place} is in no frame", UNPACK_MASKS)

@@ -218,17 +218,27 @@ class Segmenter:
         One expression at a time: memory then does not grow with their number, and no result depends on
         its neighbours.
         """
+        scores, logits = self._best(visual, text)
+        rles: list[Rle] = []
+        for index, part in _at_size(logits, size):
+            rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
+        return _Track(scores.tolist(), rles)
+
+    def _best(self, visual: VisualFeatures, text: TextFeatures) -> tuple[np.ndarray, Tensor]:
+        """The best query's score (T,) and mask logits (T, h, w), at the network's size, in every frame of a clip."""
         prediction = self.model.decode(visual, text)
         query = prediction.best_query()
         scores = prediction.logits[0, :, query[0], 0].float().sigmoid().cpu().numpy()
-        logits = self.model.optimise_masks(prediction, visual, query)[0].float()
-        rles: list[Rle] = []
-        for start in range(0, len(logits), _FRAMES_AT_ONCE):
-            part = logits[start : start + _FRAMES_AT_ONCE, None]
-            masks = F.interpolate(part, size, mode="bilinear", align_corners=False)[:, 0] > 0
-            there = scores[start : start + _FRAMES_AT_ONCE] >= min_score
-            rles += encode_masks(masks.cpu().numpy() & there[:, None, None])
-        return _Track(scores.tolist(), rles)
+        return scores, self.model.optimise_masks(prediction, visual, query)[0].float()
+
+    def _all(self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int]) -> Candidates:
+        """All queries of one frame, at the video's size."""
+        prediction = self.model.decode(visual, text)
+        scores = prediction.logits[0, 0, :, 0].float().sigmoid().cpu().numpy()  # (N,)
+        queries = torch.arange(len(scores), device=self.device)[None]
+        logits = self.model.optimise_masks(prediction, visual, queries)[0, :, 0].float()  # (N, h, w)
+        masks = [(part > 0).cpu().numpy() for _, part in _at_size(logits, size)]
+        return Candidates(np.concatenate(masks), scores)
 
     def _result(
         self,
@@ -264,6 +274,24 @@ class Segmenter:
         )
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What all N queries say of one frame.
+
+    Attributes:
+        masks: (N, H, W) bool, at the frame's own size.
+        scores: (N,) float32 in [0, 1], how sure the model is that each is the object.
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def best(self) -> np.ndarray:
+        """(H, W) bool, the mask that scores highest."""
+        return self.masks[self.scores.argmax()]
+
+
 class ClipFeatures:
     """An encoded clip, to be asked about again and again; a context manager that frees its memory."""
 
@@ -281,14 +309,62 @@ class ClipFeatures:
             InputError: an expression is empty.
             RuntimeError: the features were freed already.
         """
-        if self._visual is None:
-            raise RuntimeError("these features are freed; ask inside of the `with` block")
-        segmenter = self._segmenter
+        visual, segmenter = self._encoded(), self._segmenter
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
         with segmenter._computing():
             texts, notes = segmenter._encode_expressions(sentences)
-            tracks = [segmenter._segment(self._visual, text, self._video.size, threshold) for text in texts]
+            tracks = [segmenter._segment(visual, text, self._video.size, threshold) for text in texts]
         return segmenter._result(self._video, self._timeline, sentences, tracks, notes, "all", self._sides, threshold)
+
+    def probabilities(self, expression: str, min_score: float | None = None) -> np.ndarray:
+        """How probably each pixel is the object's: what `segment` cuts at 0.5.
+
+        Returns:
+            (T, H, W) float32 at the clip's own size; 0 in frames that score lower than `min_score`.
+
+        Raises:
+            InputError: the expression is empty.
+            RuntimeError: the features were freed already.
+        """
+        threshold = self._segmenter._threshold(min_score)
+        with self._asked(expression) as (visual, text):
+            scores, logits = self._segmenter._best(visual, text)
+            found = np.empty((len(scores), *self._video.size), np.float32)
+            for index, part in _at_size(logits, self._video.size):
+                found[index] = part.sigmoid().cpu().numpy()
+        found[scores < threshold] = 0
+        return found
+
+    def candidates(self, expression: str, frame: int = 0) -> Candidates:
+        """All N masks of one frame with their scores, as benchmarks that rank masks ask for.
+
+        The encoder saw the whole clip; only this frame's features go on, as published for clips with one
+        annotated frame.
+
+        Args:
+            expression: the sentence.
+            frame: index into the clip.
+
+        Raises:
+            InputError: the expression is empty.
+            IndexError: the clip has no such frame.
+            RuntimeError: the features were freed already.
+        """
+        with self._asked(expression) as (visual, text):
+            return self._segmenter._all(visual.select([frame]), text, self._video.size)
+
+    @contextmanager
+    def _asked(self, expression: str) -> Iterator[tuple[VisualFeatures, TextFeatures]]:
+        """The features of the clip and of one expression, ready to compute with."""
+        visual, sentences = self._encoded(), _checked(expression)
+        with self._segmenter._computing():
+            texts, _ = self._segmenter._encode_expressions(sentences)
+            yield visual, texts[0]
+
+    def _encoded(self) -> VisualFeatures:
+        if self._visual is None:
+            raise RuntimeError("these features are freed; ask inside of the `with` block")
+        return self._visual
 
     def free(self) -> None:
         """Let go of the features' memory."""
@@ -352,6 +428,13 @@ def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tupl
         target = max(1, round(long_side * shorter / longer))
     across = max(1, int(target * longer / shorter))
     return (target, across) if size[0] == shorter else (across, target)
+
+
+def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+    """Mask logits (n, h, w) resized to (H, W), a few at a time: (which, those)."""
+    for start in range(0, len(logits), _FRAMES_AT_ONCE):
+        index = slice(start, start + _FRAMES_AT_ONCE)
+        yield index, F.interpolate(logits[index, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,7 +16,7 @@ from sgmg.model.evidence import ClassEvidence
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import ConditionalPatchSegmentation, MaskOptimiser
 from sgmg.model.motion import Motion
-from sgmg.model.positions import cell_positions
+from sgmg.model.positions import Place, cell_positions
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
@@ -53,6 +54,39 @@ class VisualFeatures:
     def clips(self) -> int:
         """B, or B·E once repeated."""
         return len(self.padding_mask)
+
+    def select(self, indices: Sequence[int] | Tensor) -> "VisualFeatures":
+        """Some frames of every clip, in the order given; the rest of the clip has done its part in the encoder.
+
+        Clips with one annotated frame (A2D, JHMDB) go on with that frame alone.
+
+        Args:
+            indices: K frames, the same of all clips, or (B, K), each clip's own.
+
+        Returns:
+            features of B clips of K frames.
+
+        Raises:
+            IndexError: a clip has no such frame.
+            ValueError: the features were repeated; select before.
+        """
+        if self.expressions != 1:
+            raise ValueError("frames are selected before features are repeated")
+        chosen = torch.as_tensor(indices, device=self.padding_mask.device).expand(self.clips, -1)  # (B, K)
+        if chosen.numel() and not -self.frames <= int(chosen.min()) <= int(chosen.max()) < self.frames:
+            raise IndexError(f"frames {chosen.tolist()} of clips of {self.frames} frames")
+        rows = torch.arange(self.clips, device=chosen.device)[:, None]
+
+        def of(maps: Tensor) -> Tensor:  # (B·T, C, h, w) to (B·K, C, h, w)
+            return maps.unflatten(0, (self.clips, self.frames))[rows, chosen].flatten(0, 1)
+
+        return replace(
+            self,
+            stages=[of(x) for x in self.stages],
+            levels=[of(x) for x in self.levels],
+            frames=chosen.shape[1],
+            posterior=None if self.posterior is None else of(self.posterior),
+        )
 
     def repeat(self, expressions: int) -> "VisualFeatures":
         """Each clip as many times in a row as it has expressions; the stages are shared."""
@@ -108,6 +142,7 @@ class SgMg(nn.Module, PretrainedFolder):
         self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
         self.appearance = Appearance(config, channels) if config.appearance else None
         self.motion = Motion(config) if config.motion else None
+        self.place = Place(config) if config.place else None
         self.fusion = Fusion(config, channels)
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
         self.transformer = DeformableTransformer(config)
@@ -165,17 +200,20 @@ class SgMg(nn.Module, PretrainedFolder):
             frames = F.pad(frames, [0, missing[1], 0, missing[0]])
             padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
         stages = self.visual_encoder(frames)
-        levels = self.fusion.project(stages.maps, self._hints(frames, stages))
+        levels = self.fusion.project(stages.maps, self._hints(frames, padding_mask, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
 
-    def _hints(self, frames: Tensor, stages: Stages) -> list[list[Tensor]]:
-        """What is added to each level before fusion: appearance, motion and classes, where the model has them."""
+    def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[list[Tensor]]:
+        """What is added to each level before fusion: colours, motion, place and classes, as the model is configured."""
         sizes = self.fusion.sizes(stages.maps)
         hints = []
         if self.appearance is not None:
             hints.append(self.appearance(frames.flatten(0, 1), stages.maps, sizes))
         if self.motion is not None:
             hints.append(self.motion(stages.maps, len(frames), sizes))
+        if self.place is not None:
+            masks = [mask_at_size(padding_mask, size).repeat_interleave(frames.shape[1], 0) for size in sizes]
+            hints.append(self.place([cell_positions(mask, self.config.hidden_size) for mask in masks]))
         if self.evidence is not None and stages.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
         return hints
@@ -223,8 +261,7 @@ class SgMg(nn.Module, PretrainedFolder):
 
     def level_masks(self, visual: VisualFeatures) -> list[Tensor]:
         """The padding mask at each level's size: (B, h, w) bool."""
-        mask = visual.padding_mask[:, None].float()
-        return [F.interpolate(mask, x.shape[-2:])[:, 0].bool() for x in visual.levels]
+        return [mask_at_size(visual.padding_mask, (x.shape[2], x.shape[3])) for x in visual.levels]
 
     def _predict(self, visual: VisualFeatures, output: TransformerOutput) -> Prediction:
         """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
@@ -243,21 +280,24 @@ class SgMg(nn.Module, PretrainedFolder):
         return replace(predictions[-1], intermediate=predictions[:-1])
 
     def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
-        """Mask logits of one query a clip.
+        """Mask logits of one query a clip, or of several.
 
         Args:
             prediction: of the same clips as `visual`, which may be one for all expressions.
-            query: (B,) indices.
+            query: (B,) indices, or (B, Q) of Q queries a clip.
 
         Returns:
-            (B, T, H, W) at the size of the frames given to `encode_video`.
+            (B, T, H, W), or (B, Q, T, H, W), at the size of the frames given to `encode_video`.
         """
-        rows = torch.arange(len(query), device=query.device)
-        patches = prediction.patch_masks[rows, :, query]  # (B, T, 16, h, w)
+        several = query if query.dim() == 2 else query[:, None]
+        rows = torch.arange(len(query), device=query.device)[:, None]
+        patches = prediction.patch_masks.transpose(1, 2)[rows, several]  # (B, Q, T, 16, h, w)
         clips = visual.clips // visual.expressions
-        logits = self.mask_optimiser(patches.unflatten(0, (clips, -1)), visual.stages)
+        # To the optimiser, the queries of one clip are as the expressions of one clip.
+        logits = self.mask_optimiser(patches.flatten(0, 1).unflatten(0, (clips, -1)), visual.stages)
         h, w = visual.size
-        return logits.flatten(0, 1)[..., :h, :w]
+        logits = logits.flatten(0, 1)[..., :h, :w]
+        return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
 
 
 def score_head(channels: int) -> nn.Linear:
@@ -265,6 +305,11 @@ def score_head(channels: int) -> nn.Linear:
     head = nn.Linear(channels, 1)
     nn.init.constant_(head.bias, -math.log(0.99 / 0.01))
     return head
+
+
+def mask_at_size(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A padding mask (B, H, W) at a level's size: (B, h, w) bool."""
+    return F.interpolate(padding_mask[:, None].float(), size)[:, 0].bool()
 
 
 def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:

@@ -8,6 +8,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sgmg.cli.convert import convert
+from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
 from sgmg.cli.segment import segment
 from sgmg.cli.synth import synth
@@ -44,6 +45,7 @@ app.command(no_args_is_help=True)(segment)
 app.add_typer(evaluate_app, name="evaluate")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
+app.add_typer(data_app, name="data")
 app.command(no_args_is_help=True)(convert)
 
 

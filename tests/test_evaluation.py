@@ -11,7 +11,8 @@ from PIL import Image
 from ref_youtube_vos_layout import write_dataset, write_list
 from rich.console import Console
 
-from sgmg.data.ref_youtube_vos import Expression, RefYouTubeVOS, Video
+from sgmg.data.ref_youtube_vos import RefYouTubeVOS
+from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
 from sgmg.evaluation.ref_youtube_vos import KeptPredictor, ModelPredictor, evaluate
 from sgmg.evaluation.report import evaluation_table

@@ -70,7 +70,7 @@ def test_without_annotations_frames_are_read_and_masks_refused(tmp_path: Path) -
     data = RefYouTubeVOS(tmp_path, "valid")
     assert not data.annotated
     assert data.frames(data.videos[0]).shape == (3, 3, 40, 60)
-    assert data.videos[0].expressions[0].object_id is None
+    assert data.videos[0].expressions[0].object_ids is None
     with pytest.raises(InputError, match="obj_id"):
         data[0]
 

@@ -439,7 +439,8 @@ def test_both_splits_are_read_as_ref_youtube_vos(tmp_path: Path) -> None:
                 assert (written.text, written.kind) == (expression.text, expression.kind)
                 masks = data.masks(video, written)
                 assert masks.any() == (expression.object_id is not None)
-                assert video.categories[written.object_id or 0]
+                assert written.object_ids is not None
+                assert video.categories[written.object_ids[0]]
                 absent += expression.object_id is None
     assert absent
 

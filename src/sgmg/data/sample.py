@@ -21,6 +21,8 @@ class Sample:
         expression_id: id of the expression within the video.
         frame_names: T names, as the dataset writes them.
         kind: kind of expression (metadata of generated data), "" elsewhere.
+        annotated: indices of the frames whose masks are given; None for all. Masks of other frames are all False,
+            and mean nothing.
     """
 
     frames: Tensor
@@ -30,6 +32,7 @@ class Sample:
     expression_id: str = ""
     frame_names: list[str] = field(default_factory=list)
     kind: str = ""
+    annotated: list[int] | None = None
 
     @property
     def present(self) -> Tensor:

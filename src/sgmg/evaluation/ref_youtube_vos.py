@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgmg.data.images import read_labels
-from sgmg.data.ref_youtube_vos import Expression, RefYouTubeVOS, Video
+from sgmg.data.video_data import Expression, Video, VideoData
 from sgmg.errors import InputError
 from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
 from sgmg.evaluation.scores import Evaluation, ExpressionScore
@@ -31,7 +31,7 @@ VIDEOS_IN_FLIGHT = 2
 class Predictor(Protocol):
     """Where masks come from: a model, or a folder."""
 
-    def __call__(self, data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> BoolArray:
+    def __call__(self, data: VideoData, video: Video, expressions: Sequence[Expression]) -> BoolArray:
         """Masks of a whole video for some of its expressions, (E, T, H, W)."""
 
 
@@ -51,7 +51,7 @@ class ModelPredictor:
         self.clip_length = clip_length
         self.min_score = min_score
 
-    def __call__(self, data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> BoolArray:
+    def __call__(self, data: VideoData, video: Video, expressions: Sequence[Expression]) -> BoolArray:
         texts = list(dict.fromkeys(expression.text for expression in expressions))
         frames = data.frames(video).permute(0, 2, 3, 1).numpy()
         found = self.segmenter(frames, texts, clip_length=self.clip_length, min_score=self.min_score).masks
@@ -71,7 +71,7 @@ class KeptPredictor:
         if not self.folder.is_dir():
             raise InputError(f"{folder} is not a folder: give one with VIDEO/EXPRESSION_ID/FRAME.png.")
 
-    def __call__(self, data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> BoolArray:
+    def __call__(self, data: VideoData, video: Video, expressions: Sequence[Expression]) -> BoolArray:
         masks = []
         for expression in expressions:
             folder = self.folder / video.name / expression.id
@@ -104,7 +104,7 @@ class Question:
 
 
 def evaluate(
-    data: RefYouTubeVOS,
+    data: VideoData,
     predict: Predictor,
     *,
     shuffle_expressions: bool = False,
@@ -133,11 +133,10 @@ def evaluate(
     in_flight: deque[list[tuple[Question, Future[ExpressionScore]]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for video in progress(videos):
-            labels = data.annotations(video).numpy()
+            annotations = _annotations(data, video)
             questions = [Question(expression, expression) for expression in video.expressions]
             if shuffle_expressions:
-                visible = set(np.unique(labels).tolist())
-                own = [question for question in questions if data.object_id(video, question.about) in visible]
+                own = [question for question in questions if annotations[question.about.object_ids].any()]
                 others = _shuffle(video, [question.about for question in own])
                 skipped += len(own) - len(others)
                 questions = [*others, *(Question(other.about, other.about) for other in others)]
@@ -149,7 +148,13 @@ def evaluate(
                 [
                     (
                         question,
-                        pool.submit(_score, data, video, question.about, masks[question.asked.id], labels),
+                        pool.submit(
+                            _score,
+                            video,
+                            question.about,
+                            masks[question.asked.id],
+                            annotations[question.about.object_ids],
+                        ),
                     )
                     for question in questions
                 ]
@@ -165,6 +170,15 @@ def evaluate(
     )
 
 
+def _annotations(data: VideoData, video: Video) -> dict[tuple[int, ...] | None, BoolArray]:
+    """Masks of the video by the objects that its expressions mean, read once for all expressions of the same."""
+    masks: dict[tuple[int, ...] | None, BoolArray] = {}
+    for expression in video.expressions:
+        if expression.object_ids not in masks:
+            masks[expression.object_ids] = data.masks(video, expression).numpy()
+    return masks
+
+
 def _shuffle(video: Video, expressions: Sequence[Expression]) -> list[Question]:
     """Each object asked for with an expression of another, the same in every run; none where none is."""
     questions = []
@@ -172,7 +186,7 @@ def _shuffle(video: Video, expressions: Sequence[Expression]) -> list[Question]:
         others = [
             other
             for other in expressions
-            if other.object_id != expression.object_id and other.text.casefold() != expression.text.casefold()
+            if other.object_ids != expression.object_ids and other.text.casefold() != expression.text.casefold()
         ]
         if others:
             choice = random.Random(f"{video.name}/{expression.id}").choice(others)
@@ -180,14 +194,7 @@ def _shuffle(video: Video, expressions: Sequence[Expression]) -> list[Question]:
     return questions
 
 
-def _score(
-    data: RefYouTubeVOS,
-    video: Video,
-    expression: Expression,
-    prediction: BoolArray,
-    labels: NDArray[np.int32],
-) -> ExpressionScore:
-    annotation = labels == data.object_id(video, expression)
+def _score(video: Video, expression: Expression, prediction: BoolArray, annotation: BoolArray) -> ExpressionScore:
     return ExpressionScore(
         video=video.name,
         expression_id=expression.id,

@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.sample import Sample
 from sgmg.data.sampling import training_clip
 from sgmg.data.transforms import Augmentation
+from sgmg.data.video_data import VideoData
 from sgmg.errors import InputError
 
 
@@ -23,7 +23,7 @@ class Clips(Protocol):
 
 
 class RefYouTubeVOSClips:
-    """Training clips of data in the Ref-YouTube-VOS layout.
+    """Training clips of a video benchmark, in the Ref-YouTube-VOS layout or another.
 
     Every `clip_length`-th frame of a video is an anchor for each of its expressions (as published). Which
     frames go with it is drawn anew each time, with torch's global random numbers.
@@ -34,7 +34,7 @@ class RefYouTubeVOSClips:
         expressions_per_clip: expressions of a video that share a clip, and with it the visual encoding.
     """
 
-    def __init__(self, data: RefYouTubeVOS, clip_length: int, expressions_per_clip: int = 1) -> None:
+    def __init__(self, data: VideoData, clip_length: int, expressions_per_clip: int = 1) -> None:
         self.data = data
         self.clip_length = clip_length
         self.clips = [

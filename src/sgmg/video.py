@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -173,8 +174,8 @@ class VideoFile(Video):
         # An absolute path is never taken for a protocol ("a:b.mp4") by FFmpeg.
         self.path = path.resolve()
         self.source = source or str(path)
-        with self._open() as container:
-            stream = self._picture_stream(container)
+        with _open_container(self.path, self.source) as container:
+            stream = _picture_stream(container, self.source)
             fps = stream.average_rate or stream.guessed_rate or stream.base_rate
             self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
             self.frame_count = stream.frames or self._estimated_count(container, stream)
@@ -196,8 +197,8 @@ class VideoFile(Video):
     def __iter__(self) -> Iterator[Frame]:
         losses = _Losses()
         count = 0
-        with self._open() as container:
-            stream = self._picture_stream(container)
+        with _open_container(self.path, self.source) as container:
+            stream = _picture_stream(container, self.source)
             frames = self._decode(container, stream, losses)
             start: Fraction | None = None
             time = -1 / self.fps
@@ -222,29 +223,6 @@ class VideoFile(Video):
         """Matroska rounds times to milliseconds; where a constant rate was meant, give its exact time."""
         exact = round(time * self.fps) / self.fps
         return exact if self._unit == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
-
-    def _open(self) -> av.container.InputContainer:
-        assert self.path is not None
-        try:
-            return av.open(str(self.path), metadata_errors="replace")
-        except (FFmpegError, ValueError) as error:
-            if isinstance(error, PermissionError):
-                raise
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(
-                f"'{self.source}' cannot be read as a video ({reason}); "
-                "it may be another kind of file, or cut off before its index."
-            ) from error
-
-    def _picture_stream(self, container: av.container.InputContainer) -> av.VideoStream:
-        """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
-        streams = [
-            stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
-        ]
-        if not streams or container.format.name == "tty":
-            raise InputError(f"'{self.source}' has no video stream; give a file that has a picture.")
-        streams[0].thread_type = "AUTO"
-        return streams[0]
 
     def _estimated_count(self, container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
         if stream.duration and stream.time_base:
@@ -295,6 +273,31 @@ class VideoFile(Video):
             )
         elif losses.damaged:
             self._report(f"'{self.source}' is damaged: {count} frames were decoded, about {losses.damaged} are lost.")
+
+
+def _open_container(path: Path | None, source: str) -> av.container.InputContainer:
+    assert path is not None
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except (FFmpegError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"'{source}' cannot be read as a video ({reason}); "
+            "it may be another kind of file, or cut off before its index."
+        ) from error
+
+
+def _picture_stream(container: av.container.InputContainer, source: str) -> av.VideoStream:
+    """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
+    streams = [
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not streams or container.format.name == "tty":
+        raise InputError(f"'{source}' has no video stream; give a file that has a picture.")
+    streams[0].thread_type = "AUTO"
+    return streams[0]
 
 
 class _Losses:
@@ -363,6 +366,169 @@ def _over_black(rgba: np.ndarray) -> np.ndarray:
 def _pixel_aspect(stream: av.VideoStream, frame: av.VideoFrame) -> Fraction:
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return 1 / aspect if aspect and abs(frame.rotation) == 90 else aspect or Fraction(1)
+
+
+# --- single frames of files -----------------------------------------------------------------------------
+
+SEEKABLE_CODECS = frozenset({"h264", "hevc"})
+"""Codecs of which a packet is a frame, so that packets can be counted without decoding them."""
+
+
+class VideoFrames:
+    """Frames of a video file by their index, the same pixels as an iteration over the `VideoFile` gives.
+
+    Opening it reads the file through once without decoding, for the times of its frames. Then a frame costs
+    what lies between it and the keyframe before it. Where a file allows no exact seeking (other codecs,
+    packets without times, frames that do not come out as announced) it is decoded from its start instead:
+    slower, the same result.
+
+    >>> with VideoFrames("dog.mp4") as video:
+    ...     window = video.read(range(100, 105))  # (5, H, W, 3)
+
+    Args:
+        path: the file.
+        threads: threads of the decoder; one suits short reads, and loaders that run in several processes.
+
+    Raises:
+        InputError: the file is missing, holds no picture, or cannot be read as a video.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.source = str(path)
+        self.path = Path(path).resolve()
+        if not self.path.is_file():
+            raise InputError(f"There is no video file '{path}'; check the path.")
+        self._container = _open_container(self.path, self.source)
+        try:
+            self._stream = _picture_stream(self._container, self.source)
+            self._stream.thread_type = "AUTO" if threads > 1 else "NONE"
+            self._stream.codec_context.thread_count = threads
+            self._index = _frame_index(self._container, self._stream)
+            self._count = len(self._index.times) if self._index else sum(1 for _ in VideoFile(self.path, self.source))
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __len__(self) -> int:
+        """Frames there are."""
+        return self._count
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, of the first frame."""
+        return self.read([0]).shape[1:3]
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """The frames at `indices`, counted from 0, in any order, also repeated: (len(indices), H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the video has no such frame, or it cannot be decoded.
+        """
+        if not len(indices):
+            raise ValueError("at least one frame must be asked for")
+        wanted = sorted({int(index) for index in indices})
+        for index in (wanted[0], wanted[-1]):
+            if not 0 <= index < self._count:
+                raise InputError(
+                    f"'{self.source}' holds {self._count} frames and none with index {index}; "
+                    "it may be cut off, or another video than its annotations."
+                )
+        images = self._seek(wanted)
+        if images is None:
+            images = self._decode_all(wanted)
+        return np.stack([images[int(index)] for index in indices])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+    def __enter__(self) -> VideoFrames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _seek(self, wanted: Sequence[int]) -> dict[int, np.ndarray] | None:
+        """Frames by index, decoded from the keyframes before them; None where that is not exact."""
+        index = self._index
+        if index is None:
+            return None
+        groups: dict[int, list[int]] = {}  # what one seek serves: frames with the same keyframe before them
+        for number in wanted:
+            groups.setdefault(index.keyframe(number), []).append(number)
+        images: dict[int, np.ndarray] = {}
+        try:
+            for keyframe, numbers in groups.items():
+                images |= self._decode_from(index, keyframe, numbers)
+        except (FFmpegError, ValueError, _NotExactError):
+            return None
+        return images if len({image.shape for image in images.values()}) == 1 else None
+
+    def _decode_from(self, index: _FrameIndex, keyframe: int, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+        """Decode frames `keyframe` to the last one wanted; every one of them must come out."""
+        self._container.seek(index.times[keyframe], stream=self._stream)
+        expected = {index.times[number]: number for number in range(keyframe, wanted[-1] + 1)}
+        chosen, images = set(wanted), {}
+        for packet in self._container.demux(self._stream):
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise _NotExactError
+                number = expected.pop(frame.pts, None) if frame.pts is not None else None
+                if number in chosen:
+                    images[number] = _upright(frame)
+            if not expected:
+                return images
+        raise _NotExactError
+
+    def _decode_all(self, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+        """Frames by index, decoded from the start of the file to the last one wanted."""
+        chosen, images = set(wanted), {}
+        for number, frame in enumerate(VideoFile(self.path, self.source)):
+            if number in chosen:
+                images[number] = frame.image
+            if number == wanted[-1]:
+                return images
+        raise InputError(f"'{self.source}' is damaged: its frame with index {wanted[-1]} cannot be decoded.")
+
+
+class _NotExactError(Exception):
+    """A seek did not lead where the packets said that it would."""
+
+
+@dataclass(frozen=True)
+class _FrameIndex:
+    """When the frames of a file are shown, in units of its stream's time base.
+
+    Attributes:
+        times: of each frame, rising.
+        keyframes: numbers of the keyframes, rising.
+    """
+
+    times: list[int]
+    keyframes: list[int]
+
+    def keyframe(self, number: int) -> int:
+        """The number of the last keyframe up to a frame."""
+        return self.keyframes[bisect_right(self.keyframes, number) - 1]
+
+
+def _frame_index(container: av.container.InputContainer, stream: av.VideoStream) -> _FrameIndex | None:
+    """The index of a file whose packets tell exactly what decoding will give, otherwise None."""
+    if stream.codec.canonical_name not in SEEKABLE_CODECS:
+        return None
+    key_times: dict[int, bool] = {}
+    try:
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is None or packet.pts in key_times or packet.is_corrupt:
+                return None
+            key_times[packet.pts] = packet.is_keyframe
+    except (FFmpegError, ValueError):
+        return None
+    times = sorted(key_times)
+    keyframes = [number for number, time in enumerate(times) if key_times[time]]
+    return _FrameIndex(times, keyframes) if keyframes and keyframes[0] == 0 else None
 
 
 # --- images ---------------------------------------------------------------------------------------------

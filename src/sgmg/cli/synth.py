@@ -12,9 +12,21 @@ def synth(
     output: Annotated[Path, typer.Argument(help="The dataset's root; the other split may be there already.")],
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 0,
     videos: Annotated[int, typer.Option(help="How many videos.", min=1)] = 100,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="Of which benchmark: ref-youtube-vos, ref-davis17, ref-davis17-raw, a2d, jhmdb, refcoco, refcoco+, "
+            "refcocog or mevis."
+        ),
+    ] = "ref-youtube-vos",
     split: Annotated[
-        str, typer.Option(help="train or valid: valid has cutouts, backgrounds and random numbers of its own.")
-    ] = "train",
+        str | None,
+        typer.Option(
+            help="train (the default) or valid, which has cutouts, backgrounds and random numbers of its own; of mevis "
+            "also valid_u. Layouts that hold all splits together take none.",
+            show_default=False,
+        ),
+    ] = None,
     cutouts: Annotated[
         Path | None, typer.Option(help="Folder of cutouts with alpha, described by its labels.json.")
     ] = None,
@@ -41,10 +53,11 @@ def synth(
     workers: Annotated[int, typer.Option(help="Processes that generate videos.", min=1)] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")] = False,
 ) -> None:
-    """Generate videos with exact masks and sentences, in the layout of Ref-YouTube-VOS.
+    """Generate videos with exact masks and sentences, in the layout of a benchmark.
 
     Things move in front of backgrounds; each sentence is true of exactly one of them, or, of the kind
-    "absent", of none: then its object has empty masks. Nothing is downloaded.
+    "absent", of none: then its object has empty masks. Each benchmark gets what it has:
+    single images for RefCOCO, expressions of several objects for MeViS. Nothing is downloaded.
 
     Example: [bold]sgmg synth data --seed 1 --videos 200 && sgmg synth data --seed 1 --videos 40 --split valid[/bold]
     """
@@ -61,7 +74,6 @@ def synth(
         source=source or ("both" if cutouts else "shapes"),
         cutouts=cutouts,
         backgrounds=backgrounds,
-        split=split,
         kinds=tuple(kind.strip() for kind in kinds.split(",")) if kinds is not None else KINDS,
         expressions=expressions,
     )
@@ -70,6 +82,8 @@ def synth(
         config,
         seed,
         videos,
+        layout=layout,
+        split=split,
         overwrite=overwrite,
         workers=workers,
         progress=lambda written: track(
@@ -77,4 +91,4 @@ def synth(
         ),
     )
     if not quiet:
-        typer.echo(f"Saved {videos} videos to {output / split}.")
+        typer.echo(f"Saved {videos} videos in the layout {layout} to {output}.")

@@ -1,34 +1,23 @@
-"""Generated videos on disk, in the layout of Ref-YouTube-VOS.
+"""Generated videos on disk, in the layout of a benchmark (`sgmg.data.synthetic.layouts`)."""
 
-    meta_expressions/SPLIT/meta_expressions.json
-    SPLIT/JPEGImages/VIDEO/FRAME.jpg
-    SPLIT/Annotations/VIDEO/FRAME.png        palette images of object ids, 0 is background
-    SPLIT/meta.json                          objects with their categories and the frames they are seen in
-    SPLIT/synth.json                         the seed and the configuration
+from __future__ import annotations
 
-Every expression also has its ``kind``. An expression about a thing that is not there carries the id of an
-object of its own that no annotation holds: ``meta.json`` lists it with the category asked for and no frames.
-"""
-
-import json
 import multiprocessing
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideo, SyntheticVideos
+from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideos
+from sgmg.data.synthetic.layouts import Folder, Layout, Part, open_layout
+from sgmg.data.synthetic.layouts.layout import MARKER, Drafts, dump_json
 from sgmg.errors import InputError
 from sgmg.output import check_output, new_folder
-
-MARKER = "synth.json"
-JPEG_QUALITY = 95
 
 
 def write_videos(
@@ -37,121 +26,123 @@ def write_videos(
     seed: int,
     count: int,
     *,
+    layout: str = "ref-youtube-vos",
+    split: str | None = None,
     overwrite: bool = False,
     workers: int = 1,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> None:
     """Write the first ``count`` videos of a seed; the same seed and configuration give the same bytes.
 
-    A second call with the other split adds it to the same folder. What is written takes its place only when
+    A second call with another split adds it to the same folder. What is written takes its place only when
     all of it is there.
 
     Args:
         folder: the dataset's root, made where it does not exist.
-        overwrite: replace the split, where an earlier call wrote it.
+        config: what the videos are like, where the layout does not ask for something else.
+        layout: name of one of `LAYOUTS`.
+        split: as the benchmark calls it; by default that of ``config``. Layouts that hold all splits together
+            write all of them, and take none.
+        overwrite: replace what an earlier call wrote.
         workers: processes that generate videos.
         progress: wraps the iterable of finished videos, for a progress bar.
 
     Raises:
-        InputError: the split exists, or its place holds something else; cutouts or backgrounds cannot be used.
+        InputError: what is to be written exists, or its place holds something else; there is no such layout or
+            split; cutouts or backgrounds cannot be used.
     """
     if count < 1:
         raise InputError(f"{count} videos cannot be written: ask for at least 1.")
     if workers < 1:
         raise InputError(f"{workers} workers cannot work: give at least 1.")
-    split, lists = folder / config.split, folder / "meta_expressions" / config.split
-    check_output(split, overwrite, MARKER)
-    check_output(lists, overwrite, "meta_expressions.json")
-    videos = SyntheticVideos(config, seed)  # What is wrong with the configuration shows before any work.
-    with (
-        new_folder(lists, overwrite, "meta_expressions.json") as list_draft,
-        new_folder(split, overwrite, MARKER) as draft,
-    ):
-        expressions, objects = {}, {}
-        with _writing(videos, draft, workers) as write:
-            for name, listed, described in progress(write(range(count))):
-                expressions[name], objects[name] = listed, described
-        _dump(draft / "meta.json", {"videos": objects})
-        _dump(draft / MARKER, {"seed": seed, "videos": count, "config": _plain(config)})
-        _dump(list_draft / "meta_expressions.json", {"videos": expressions})
+    chosen = open_layout(layout)
+    split = _check_split(chosen, split, config)
+    config = chosen.configure(config)
+    parts = chosen.parts(split, count)
+    folders = chosen.folders(split)
+    for place in folders:
+        check_output(folder / place.path, overwrite or place.shared, place.marker)
+    generators = {
+        generated: SyntheticVideos(replace(config, split=generated), seed)
+        for generated in dict.fromkeys(part.generated for part in parts)
+    }  # What is wrong with the configuration shows before any work.
+    record = {"seed": seed, "videos": count, "config": _plain(generators[parts[0].generated].config)}
+    tasks = [(part, index) for part in parts for index in part.indices]
+    with ExitStack() as stack:
+        drafts = {
+            place.path: stack.enter_context(new_folder(folder / place.path, overwrite or place.shared, place.marker))
+            for place in folders
+        }
+        with _writing(chosen, generators, drafts, workers) as write:
+            described = list(progress(write(tasks)))
+        chosen.write_lists(drafts, [(part, entry) for (part, _), entry in zip(tasks, described, strict=True)])
+        for place in folders:
+            if place.marker == MARKER:
+                dump_json(drafts[place.path] / MARKER, record)
+            if place.shared:
+                _keep(chosen, place, folder / place.path, drafts[place.path])
 
 
-_Written = tuple[str, dict[str, Any], dict[str, Any]]
+def _check_split(layout: Layout, split: str | None, config: SyntheticConfig) -> str | None:
+    if not layout.splits:
+        if split is not None:
+            raise InputError(f"The layout {layout.name} holds all splits together: leave out the split '{split}'.")
+        return None
+    split = config.split if split is None else split
+    if split not in layout.splits:
+        raise InputError(f"Unknown split '{split}' of {layout.name}: use one of {', '.join(layout.splits)}.")
+    return split
+
+
+def _keep(layout: Layout, place: Folder, old: Path, draft: Path) -> None:
+    """Put what other layouts wrote into a shared folder beside what is new."""
+    if not old.is_dir():
+        return
+    for file in old.iterdir():
+        if not file.is_file() or file.name == MARKER or layout.owns(file):
+            continue
+        try:
+            os.link(file, draft / file.name)
+        except OSError:  # a file system without hard links
+            shutil.copy2(file, draft / file.name)
+
+
+_Task = tuple[Part, int]
 
 
 @contextmanager
-def _writing(videos: SyntheticVideos, folder: Path, workers: int) -> Iterator[Callable[[range], Iterable[_Written]]]:
-    """A function that writes videos by index, in this process or in others, and gives them in order."""
+def _writing(
+    layout: Layout, generators: dict[str, SyntheticVideos], drafts: Drafts, workers: int
+) -> Iterator[Callable[[list[_Task]], Iterable[Any]]]:
+    """A function that writes videos, in this process or in others, and gives what is said of them, in order."""
     if workers == 1:
-        yield lambda indices: (_write_video(videos, folder, index) for index in indices)
+        yield lambda tasks: (_write_video(layout, generators, drafts, task) for task in tasks)
         return
     # "spawn" is the same on every system, and safe whatever threads this process has.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(videos.config, videos.seed)
-    )
+    settings = {generated: (videos.config, videos.seed) for generated, videos in generators.items()}
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(settings,))
     try:
-        yield lambda indices: executor.map(partial(_write_in_worker, folder), indices)
+        yield lambda tasks: executor.map(partial(_write_in_worker, layout, drafts), tasks)
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-_worker_videos: SyntheticVideos | None = None
+_worker_videos: dict[str, SyntheticVideos] = {}
 
 
-def _start_worker(config: SyntheticConfig, seed: int) -> None:
-    global _worker_videos
-    _worker_videos = SyntheticVideos(config, seed)
+def _start_worker(settings: dict[str, tuple[SyntheticConfig, int]]) -> None:
+    for generated, (config, seed) in settings.items():
+        _worker_videos[generated] = SyntheticVideos(config, seed)
 
 
-def _write_in_worker(folder: Path, index: int) -> _Written:
-    assert _worker_videos is not None
-    return _write_video(_worker_videos, folder, index)
+def _write_in_worker(layout: Layout, drafts: Drafts, task: _Task) -> Any:
+    return _write_video(layout, _worker_videos, drafts, task)
 
 
-def _write_video(videos: SyntheticVideos, folder: Path, index: int) -> _Written:
-    """Write the frames and annotations of one video; its name, its expressions and its objects."""
-    video = videos.generate(index)
-    name = f"{index:06d}"
-    frame_names = [f"{t:05d}" for t in range(len(video.frames))]
-    images, annotations = folder / "JPEGImages" / name, folder / "Annotations" / name
-    images.mkdir(parents=True)
-    annotations.mkdir(parents=True)
-    for frame_name, frame, labels in zip(frame_names, video.frames, video.masks, strict=True):
-        Image.fromarray(frame).save(images / f"{frame_name}.jpg", quality=JPEG_QUALITY)
-        picture = Image.fromarray(labels).convert("P")
-        picture.putpalette(_PALETTE)
-        picture.save(annotations / f"{frame_name}.png")
-    expressions, objects = _describe(video, frame_names)
-    return name, {"expressions": expressions, "frames": frame_names}, {"objects": objects}
-
-
-def _describe(
-    video: SyntheticVideo, frame_names: list[str]
-) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, Any]]]:
-    """Expressions and objects, as the two lists hold them."""
-    objects: dict[str, dict[str, Any]] = {}
-    for thing in video.objects:
-        seen = (video.masks == thing.id).any(axis=(1, 2))
-        objects[str(thing.id)] = {
-            "category": thing.kind,
-            "frames": [frame_name for frame_name, here in zip(frame_names, seen, strict=True) if here],
-            "motion": thing.motion,
-            "source": thing.source,
-        }
-    expressions: dict[str, dict[str, str]] = {}
-    free = max((thing.id for thing in video.objects), default=0) + 1
-    for number, expression in enumerate(video.expressions):
-        object_id = expression.object_id
-        if object_id is None:
-            object_id, free = free, free + 1
-            objects[str(object_id)] = {"category": expression.noun, "frames": []}
-        expressions[str(number)] = {"exp": expression.text, "obj_id": str(object_id), "kind": expression.kind}
-    return expressions, objects
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _write_video(layout: Layout, generators: dict[str, SyntheticVideos], drafts: Drafts, task: _Task) -> Any:
+    part, index = task
+    return layout.write_video(drafts, part, index, generators[part.generated].generate(index))
 
 
 def _plain(config: SyntheticConfig) -> dict[str, Any]:
@@ -160,17 +151,3 @@ def _plain(config: SyntheticConfig) -> dict[str, Any]:
     for key in ("cutouts", "backgrounds"):
         plain[key] = plain[key] is not None
     return plain
-
-
-def _palette() -> list[int]:
-    """The usual colours of annotations: bits of the id spread over red, green and blue."""
-    ids = np.arange(256)
-    colors = np.zeros((256, 3), int)
-    for bit in range(8):
-        for channel in range(3):
-            colors[:, channel] |= ((ids >> channel) & 1) << (7 - bit)
-        ids >>= 3
-    return colors.reshape(-1).tolist()
-
-
-_PALETTE = _palette()

@@ -12,6 +12,7 @@ import typer
 
 from sgmg.cli import options
 from sgmg.cli.arguments import clip_frames
+from sgmg.cli.progress import items_bar
 from sgmg.errors import InputError
 
 if TYPE_CHECKING:
@@ -381,7 +382,4 @@ def _processes(workers: int | None) -> int:
 
 
 def _progress(items: Sequence[Item]) -> Iterable[Item]:
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(items, "Evaluating", console=Console(stderr=True))
+    return items_bar(items, "Evaluating")

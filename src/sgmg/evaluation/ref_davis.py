@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from sgmg.data.images import save_labels
 from sgmg.data.video_data import Expression, Video, VideoData
 from sgmg.errors import InputError
 from sgmg.evaluation.expressions import KEPT, Score
@@ -286,16 +286,5 @@ class Keep:
             for value, masks in zip(self.object_ids, self.masks, strict=True):
                 labels[masks(chunk)] = value
             for index, label in zip(chunk, labels, strict=True):
-                image = Image.fromarray(label)
-                image.putpalette(palette())
-                image.save(self.folder / f"{self.video.frames[index]}.png")
+                save_labels(self.folder / f"{self.video.frames[index]}.png", label)
         return []
-
-
-def palette() -> list[int]:
-    """Red, green and blue of 256 labels, as PASCAL VOC and DAVIS colour them: bits of the label spread over bytes."""
-    colours = []
-    for label in range(256):
-        bits = [[label >> 3 * place + channel & 1 for place in range(3)] for channel in range(3)]
-        colours += [sum(bit << 7 - place for place, bit in enumerate(channel)) for channel in bits]
-    return colours

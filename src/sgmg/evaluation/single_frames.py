@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sgmg.data.coco_masks import decode_segmentation
 from sgmg.data.sample import Sample
 from sgmg.errors import InputError
 from sgmg.evaluation.instances import Answer, InstanceEvaluation
-from sgmg.evaluation.kept_masks import checked_rle
-from sgmg.output import new_folder
+from sgmg.output import check_output, new_folder
 from sgmg.segmentation import Rle, encode_masks
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class KeptPredictor:
         try:
             results = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise InputError(f"{self.path} is missing: give COCO results as JSON, or a folder with {RESULTS}.") from None
+            raise InputError(
+                f"{self.path} is missing: give COCO results as JSON, or a folder with {RESULTS}."
+            ) from None
         except (ValueError, RecursionError) as error:  # ValueError: neither JSON nor UTF-8
             raise InputError(f"{self.path} is not valid JSON: {error}.") from error
         if not isinstance(results, list):
@@ -108,7 +110,8 @@ class KeptPredictor:
             )
         size = (sample.masks.shape[1], sample.masks.shape[2])
         where = f"{self.path}: a mask of {sample_id!r}"
-        return [checked_rle(x.get("segmentation"), size, where) for x in found], [float(x["score"]) for x in found]
+        masks = [encode_masks(decode_segmentation(x.get("segmentation"), size, where)[None])[0] for x in found]
+        return masks, [float(x["score"]) for x in found]
 
 
 def annotated_frame(sample: Sample) -> int:
@@ -145,6 +148,8 @@ def evaluate(
     Raises:
         InputError: data or predictions are missing or broken, or the folder to keep them in exists.
     """
+    if keep is not None:
+        check_output(keep, marker=RESULTS)
     answers: list[Answer] = []
     seen: Counter[str] = Counter()
     indices = range(len(data) if limit is None else min(limit, len(data)))

@@ -80,18 +80,22 @@ def _read_categories(path: Path) -> dict[str, dict[int, str]]:
         if not isinstance(objects, dict) or not all(isinstance(value, dict) for value in objects.values()):
             raise InputError(f'{path}: {name!r} must hold "objects", by id of the object.')
         categories[name] = {
-            _parse_object_id(key, f"{path}: {name!r}"): str(value.get("category", "")) for key, value in objects.items()
+            parse_object_id(key, f"{path}: {name!r}"): str(value.get("category", "")) for key, value in objects.items()
         }
     return categories
 
 
 def _one_object(entry: dict[str, Any], where: str) -> tuple[int, ...] | None:
     value = entry.get("obj_id")
-    return None if value is None else (_parse_object_id(value, where),)
+    return None if value is None else (parse_object_id(value, where),)
 
 
-def _parse_object_id(value: Any, where: str) -> int:
-    """Ids are written as strings, and by some as numbers."""
+def parse_object_id(value: Any, where: str) -> int:
+    """The id of an object, 1 or more: written as a string, and by some as a number.
+
+    Raises:
+        InputError: it is none.
+    """
     if isinstance(value, bool) or not re.fullmatch("0*[1-9][0-9]{0,8}", str(value)):
         raise InputError(f"{where}: {value!r} is not the id of an object (1 or more).")
     return int(value)

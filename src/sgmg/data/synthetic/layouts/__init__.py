@@ -3,12 +3,26 @@
 from sgmg.data.synthetic.layouts.a2d import A2DLayout
 from sgmg.data.synthetic.layouts.jhmdb import JHMDBLayout
 from sgmg.data.synthetic.layouts.layout import Folder, Layout, Part
+from sgmg.data.synthetic.layouts.mevis import MeViSLayout
+from sgmg.data.synthetic.layouts.ref_davis import RefDAVIS17Layout, RefDAVIS17RawLayout
 from sgmg.data.synthetic.layouts.ref_youtube_vos import RefYouTubeVOSLayout
+from sgmg.data.synthetic.layouts.refcoco import RefCOCOLayout
 from sgmg.errors import InputError
 
 __all__ = ["LAYOUTS", "Folder", "Layout", "Part", "open_layout"]
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (RefYouTubeVOSLayout(), A2DLayout(), JHMDBLayout())}
+_ALL: tuple[Layout, ...] = (
+    RefYouTubeVOSLayout(),
+    RefDAVIS17Layout(),
+    RefDAVIS17RawLayout(),
+    A2DLayout(),
+    JHMDBLayout(),
+    RefCOCOLayout("refcoco"),
+    RefCOCOLayout("refcoco+"),
+    RefCOCOLayout("refcocog"),
+    MeViSLayout(),
+)
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in _ALL}
 
 
 def open_layout(name: str) -> Layout:

@@ -63,7 +63,7 @@ class Layout(ABC):
         splits: one of which is written at a time; none where all are written together.
     """
 
-    name: ClassVar[str]
+    name: str
     splits: ClassVar[tuple[str, ...]] = ()
 
     def configure(self, config: SyntheticConfig) -> SyntheticConfig:
@@ -103,13 +103,14 @@ class Layout(ABC):
         return True
 
 
-def shares(count: int, parts: Sequence[tuple[str, str, float]], layout: str) -> list[Part]:
+def shares(count: int, parts: Sequence[tuple[str, str, float]], layout: str, start: int = 0) -> list[Part]:
     """Split videos between parts that are written together, at least one each; what is left goes to the first.
 
     Args:
         count: videos.
         parts: split, the generator's split, and the share of the videos, for each.
         layout: name, for the message.
+        start: index of the first video.
 
     Raises:
         InputError: there are fewer videos than parts.
@@ -120,7 +121,7 @@ def shares(count: int, parts: Sequence[tuple[str, str, float]], layout: str) -> 
     counts = [max(1, int(count * share)) for _, _, share in parts]
     counts[0] = 0
     counts[0] = count - sum(counts)
-    result, first = [], 0
+    result, first = [], start
     for (split, generated, _), size in zip(parts, counts, strict=True):
         result.append(Part(split, generated, range(first, first + size)))
         first += size

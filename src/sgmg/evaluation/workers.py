@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -92,11 +93,10 @@ _DATA: Any = None  # of this process, if it is a worker
 
 def _begin(data: Any) -> None:
     """Start a worker process."""
-    import torch
-
     global _DATA
     _DATA = data
-    torch.set_num_threads(1)  # the other cores have workers of their own
+    if torch := sys.modules.get("torch"):  # where the data needs it; importing it takes seconds
+        torch.set_num_threads(1)  # the other cores have workers of their own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which ends its workers
 
 

@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from sgmg.cli import main
 from sgmg.model import SgMg, SgMgConfig
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -84,6 +86,27 @@ def tiny_model() -> SgMg:
     """A small SgMg with random weights, the same in every run, in evaluation mode."""
     torch.manual_seed(0)
     return SgMg(tiny_config(), tiny_tokenizer()).eval()
+
+
+@pytest.fixture
+def model(tiny_model: SgMg, tmp_path: Path) -> Path:
+    """A folder that holds it."""
+    tiny_model.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Type a command; get exit code, standard output and standard error."""
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sgmg", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        output = capsys.readouterr()
+        return int(end.value.code or 0), output.out, output.err
+
+    return typed
 
 
 @pytest.fixture

@@ -1,42 +1,19 @@
 """`sgmg evaluate`, as it is typed."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from ref_youtube_vos_layout import write_dataset
 from test_evaluation import keep
 
-from sgmg.cli import main
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
-from sgmg.model import SgMg
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     write_dataset(tmp_path / "data")
     return tmp_path / "data"
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Type a command; get exit code, standard output and standard error."""
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sgmg", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return typed
-
-
-@pytest.fixture
-def model(tiny_model: SgMg, tmp_path: Path) -> Path:
-    tiny_model.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 def test_json_is_one_object_and_nothing_else(run, root: Path, model: Path) -> None:

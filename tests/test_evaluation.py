@@ -14,8 +14,10 @@ from rich.console import Console
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
-from sgmg.evaluation.ref_youtube_vos import KeptPredictor, ModelPredictor, evaluate
+from sgmg.evaluation.expressions import evaluate
 from sgmg.evaluation.report import evaluation_table
+from sgmg.evaluation.video_masks import EncodedMasks, KeptPredictor, ModelPredictor, VideoMasks, save_masks
+from sgmg.segmentation import encode_masks
 
 
 @pytest.fixture
@@ -25,14 +27,14 @@ def data(tmp_path: Path) -> RefYouTubeVOS:
     return RefYouTubeVOS(tmp_path / "data", "valid")
 
 
-def perfect(data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> np.ndarray:
+def perfect(data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> list[VideoMasks]:
     """Knows the answer to each expression."""
-    return np.stack([data.masks(video, expression).numpy() for expression in expressions])
+    return [EncodedMasks.of(data.masks(video, expression).numpy()) for expression in expressions]
 
 
-def deaf(data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> np.ndarray:
+def deaf(data: RefYouTubeVOS, video: Video, expressions: Sequence[Expression]) -> list[VideoMasks]:
     """Says the same whatever is asked: object 1."""
-    return np.stack([data.annotations(video).numpy() == 1] * len(expressions))
+    return [EncodedMasks.of(data.annotations(video).numpy() == 1)] * len(expressions)
 
 
 def test_perfect_masks_score_100(data: RefYouTubeVOS) -> None:
@@ -89,7 +91,7 @@ def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTub
         assert frames.shape == (3, 40, 60, 3)
         assert frames.dtype == np.uint8
         asked.append((len(frames), expressions))
-        return SimpleNamespace(masks=np.zeros((len(expressions), *frames.shape[:3]), bool))
+        return SimpleNamespace(rles=[encode_masks(np.zeros(frames.shape[:3], bool))] * len(expressions))
 
     result = evaluate(data, ModelPredictor(segmenter)).to_dict()  # type: ignore[arg-type]
     assert [length for length, _ in asked] == [3, 3]
@@ -102,9 +104,7 @@ def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTub
 def keep(folder: Path, data: RefYouTubeVOS) -> None:
     for video in data.videos:
         for expression, masks in zip(video.expressions, deaf(data, video, video.expressions), strict=True):
-            (folder / video.name / expression.id).mkdir(parents=True)
-            for frame, mask in zip(video.frames, masks, strict=True):
-                Image.fromarray(mask.astype(np.uint8) * 255).save(folder / video.name / expression.id / f"{frame}.png")
+            save_masks(masks, folder / video.name / expression.id, video.frames)
 
 
 @pytest.mark.parametrize("prefix", ["", "Annotations"])

@@ -179,3 +179,42 @@ def test_expressions_are_cut_to_the_text_encoders_length() -> None:
 def test_the_configuration_keeps_no_path_of_the_machine_it_was_made_on() -> None:
     text = {**tiny_config().text_encoder, "_name_or_path": "/home/somebody/minilm"}
     assert "somebody" not in json.dumps(tiny_config(text_encoder=text).to_dict())
+
+
+@pytest.mark.parametrize("changes", [{}, LITE_PARTS | {"temporal_layers": 0}], ids=["published parts", "lite parts"])
+@torch.no_grad()
+def test_selected_frames_are_those_of_the_whole_clip(changes: dict[str, object]) -> None:
+    """Without temporal layers no frame sees another after the encoder, so that selecting changes nothing."""
+    model = make(**changes)
+    visual = model.encode_video(torch.randn(2, 4, 3, 144, 160))
+    text = model.encode_text(*model.tokenize(["the dog", "a cup"]))
+    whole = model.decode(visual, text)
+    both = model.decode(visual.select([2, 0]), text)
+    torch.testing.assert_close(both.logits, whole.logits[:, [2, 0]], atol=1e-5, rtol=1e-4)
+    own = visual.select(torch.tensor([[1], [-1]]))  # each clip's own
+    assert (own.frames, own.clips, len(own.stages[0])) == (1, 2, 2)
+    found = model.decode(own, text)
+    torch.testing.assert_close(found.logits[:, 0], whole.logits[[0, 1], [1, 3]], atol=1e-5, rtol=1e-4)
+    masks = model.optimise_masks(found, own, torch.tensor([0, 0]))
+    expected = model.optimise_masks(whole, visual, torch.tensor([0, 0]))[[0, 1], [1, 3]]
+    torch.testing.assert_close(masks[:, 0], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_frames_that_cannot_be_selected() -> None:
+    visual = make().encode_video(torch.randn(2, 3, 3, 144, 144))
+    for indices in ([3], [0, -4], torch.tensor([[0], [5]])):
+        with pytest.raises(IndexError, match="clips of 3 frames"):
+            visual.select(indices)
+    with pytest.raises(ValueError, match="before features are repeated"):
+        visual.repeat(2).select([0])
+
+
+@torch.no_grad()
+def test_masks_of_several_queries_are_those_of_each() -> None:
+    model = make()
+    prediction, visual = model(torch.randn(2, 2, 3, 144, 150), None, *model.tokenize(["the dog", "a cup"] * 2))
+    queries = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 1]])
+    masks = model.optimise_masks(prediction, visual, queries)
+    assert masks.shape == (4, 2, 2, 144, 150)
+    for place in range(2):
+        torch.testing.assert_close(masks[:, place], model.optimise_masks(prediction, visual, queries[:, place]))

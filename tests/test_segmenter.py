@@ -204,3 +204,41 @@ def test_model_folders(tiny_model: SgMg, tmp_path: Path, frames: np.ndarray) -> 
 def test_the_size_that_the_network_sees(size: tuple[int, int], expected: tuple[int, int]) -> None:
     """Short side 360, or less where the long side would pass 640."""
     assert network_size(size, 360, 640) == expected
+
+
+def test_probabilities_are_what_masks_are_cut_from(segmenter: Segmenter, frames: np.ndarray) -> None:
+    with segmenter.encode(frames) as features:
+        found = features.segment("the dog")
+        probabilities = features.probabilities("the dog")
+        assert probabilities.shape == (7, *SIZE)
+        assert probabilities.dtype == np.float32
+        assert ((probabilities > 0.5) == found.masks[0]).all()
+        threshold = float(np.median(found.frame_scores))
+        strict = features.probabilities("the dog", min_score=threshold)
+    low = found.frame_scores[0] < threshold
+    assert (strict[low] == 0).all()
+    assert (strict[~low] == probabilities[~low]).all()
+    with pytest.raises(RuntimeError, match="freed"):
+        features.probabilities("the dog")
+
+
+def test_candidates_of_a_single_image_hold_its_mask(segmenter: Segmenter, frames: np.ndarray) -> None:
+    with segmenter.encode(frames[:1]) as features:
+        found, mask = features.candidates("the dog"), features.segment("the dog")
+    assert found.masks.shape == (3, *SIZE)
+    assert found.scores.shape == (3,)
+    assert (found.best == mask.masks[0, 0]).all()
+    assert found.scores.max() == mask.frame_scores[0, 0]
+
+
+def test_candidates_are_of_one_frame_of_the_clip(segmenter: Segmenter, frames: np.ndarray) -> None:
+    with segmenter.encode(frames) as features:
+        first, last = features.candidates("the dog", 0), features.candidates("the dog", 6)
+        assert (features.candidates("the dog", -1).scores == last.scores).all()
+        assert (first.scores != last.scores).any()
+        with pytest.raises(IndexError, match="clips of 7 frames"):
+            features.candidates("the dog", 7)
+        with pytest.raises(InputError, match="expression is empty"):
+            features.candidates(" ", 0)
+    with pytest.raises(RuntimeError, match="freed"):
+        features.candidates("the dog", 0)

@@ -1,8 +1,19 @@
 """Progress bars, on standard error."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def items_bar(items: Sequence[Item], title: str) -> Iterable[Item]:
+    """The items, with a bar that shows how many were taken."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, title, console=Console(stderr=True))
 
 
 @contextmanager

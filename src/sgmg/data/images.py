@@ -41,6 +41,27 @@ def read_labels(paths: Sequence[Path]) -> np.ndarray:
     return _read_all(paths, _as_labels)
 
 
+def save_labels(path: Path, labels: np.ndarray) -> None:
+    """Write (H, W) uint8 labels as a palette image, in the colours of PASCAL VOC and DAVIS."""
+    image = Image.fromarray(labels).convert("P")
+    image.putpalette(_PALETTE)
+    image.save(path)
+
+
+def _palette() -> list[int]:
+    """The usual colours of annotations: bits of the id spread over red, green and blue."""
+    ids = np.arange(256)
+    colors = np.zeros((256, 3), int)
+    for bit in range(8):
+        for channel in range(3):
+            colors[:, channel] |= ((ids >> channel) & 1) << (7 - bit)
+        ids >>= 3
+    return colors.reshape(-1).tolist()
+
+
+_PALETTE = _palette()
+
+
 def _as_labels(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode not in LABEL_MODES:
         raise InputError(f"{path} holds {image.mode} colours, not labels: save it as a palette or grey PNG.")

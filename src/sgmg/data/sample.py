@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torchvision.ops import masks_to_boxes
 
 
 @dataclass
@@ -42,6 +41,8 @@ class Sample:
     @property
     def boxes(self) -> Tensor:
         """(T, 4) float32, x1 y1 x2 y2 in pixels (torchvision masks_to_boxes); zeros where absent."""
+        from torchvision.ops import masks_to_boxes  # takes seconds to import; processes that score need no boxes
+
         boxes = torch.zeros(len(self.masks), 4)
         present = self.present
         if present.any():

@@ -104,6 +104,22 @@ class Evaluation:
             result["skipped"] = self.skipped
         return result
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row an expression, for CSV; scores in percent."""
+        return [
+            {
+                "video": score.video,
+                "expression": score.expression_id,
+                "kind": score.kind,
+                "present": score.present,
+                "J": 100 * score.region,
+                "F": 100 * score.boundary,
+                "J&F": 50 * (score.region + score.boundary),
+                "empty frames": 100 * score.empty,
+            }
+            for score in self.scores
+        ]
+
 
 @dataclass(frozen=True)
 class AbsentScore:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from sgmg.data.images import save_labels
 from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideo
 from sgmg.errors import InputError
 
@@ -155,25 +156,9 @@ def write_labels(folder: Path, names: Sequence[str], labels: np.ndarray) -> None
     """Object ids, (T, H, W) uint8, as palette PNG files in a new folder."""
     folder.mkdir(parents=True)
     for name, label in zip(names, labels, strict=True):
-        picture = Image.fromarray(label).convert("P")
-        picture.putpalette(_PALETTE)
-        picture.save(folder / f"{name}.png")
+        save_labels(folder / f"{name}.png", label)
 
 
 def dump_json(path: Path, content: Any) -> None:
     """Write JSON that people can read."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _palette() -> list[int]:
-    """The usual colours of annotations: bits of the id spread over red, green and blue."""
-    ids = np.arange(256)
-    colors = np.zeros((256, 3), int)
-    for bit in range(8):
-        for channel in range(3):
-            colors[:, channel] |= ((ids >> channel) & 1) << (7 - bit)
-        ids >>= 3
-    return colors.reshape(-1).tolist()
-
-
-_PALETTE = _palette()

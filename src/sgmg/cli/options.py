@@ -1,0 +1,33 @@
+"""Arguments and options that several commands have, described once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Root = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
+Split = Annotated[str, typer.Option(help="Which split.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model folder, embedded model or Hub id; by default the embedded one.")
+]
+ClipLength = Annotated[str, typer.Option(help="Frames that the network sees together, or 'all'.", metavar="N|all")]
+MinScore = Annotated[
+    float | None,
+    typer.Option(help="A frame that scores lower gets an empty mask; by default the model's own threshold."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
+Limit = Annotated[int | None, typer.Option(help="Only that many videos or samples, the first.", min=1)]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes that score while the model runs; by default one for each core.", min=1),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
+
+_SCORED = typer.Option(help="Score these, kept by --keep or made by another method, without a model.")
+Predictions = Annotated[Path | None, _SCORED]
+Keep = Annotated[Path | None, typer.Option(help="Folder to make for the predictions.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the scores of each video to this file.")]
+CsvExpressions = Annotated[
+    Path | None, typer.Option("--csv-expressions", help="Also write the scores of each expression to this file.")
+]

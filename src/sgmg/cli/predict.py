@@ -1,0 +1,105 @@
+"""`sgmg predict`: submissions to the benchmarks' servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgmg.cli import options
+from sgmg.cli.arguments import clip_frames
+from sgmg.cli.progress import items_bar
+
+if TYPE_CHECKING:
+    from sgmg.data.video_data import VideoData
+
+predict_app = typer.Typer(help="Write a submission to a benchmark's server.", no_args_is_help=True)
+
+Submission = Annotated[Path, typer.Option("--output", "-o", help="The zip to write.", show_default=False)]
+
+
+@predict_app.command("ref-youtube-vos", no_args_is_help=True)
+def predict_ref_youtube_vos(
+    root: options.Root,
+    output: Submission,
+    split: options.Split = "valid",
+    model: options.Model = None,
+    clip_length: options.ClipLength = "36",
+    min_score: options.MinScore = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Masks of every expression of a split, zipped as the server takes them.
+
+    The zip holds Annotations/VIDEO/EXPRESSION_ID/FRAME.png, 0 and 255, and
+    appears when all masks are there and right. Finished videos are kept beside
+    it until then: interrupted, the same command goes on where it stopped.
+
+    Example: [bold]sgmg predict ref-youtube-vos data --model sgmg-t -o submission.zip[/bold]
+    """
+    from sgmg.data.ref_youtube_vos import RefYouTubeVOS
+
+    _predict("ref-youtube-vos", lambda: RefYouTubeVOS(root, split), split, output, model, clip_length, min_score, device, overwrite)
+
+
+@predict_app.command("mevis", no_args_is_help=True)
+def predict_mevis(
+    root: options.Root,
+    output: Submission,
+    split: options.Split = "valid",
+    model: options.Model = None,
+    clip_length: options.ClipLength = "36",
+    min_score: options.MinScore = None,
+    device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Masks of every expression of a split, zipped as the server takes them.
+
+    The zip holds Annotations/VIDEO/EXPRESSION_ID/FRAME.png, 0 and 255, and
+    appears when all masks are there and right. Finished videos are kept beside
+    it until then: interrupted, the same command goes on where it stopped.
+
+    Example: [bold]sgmg predict mevis mevis --model runs/mevis/model -o submission.zip[/bold]
+    """
+    from sgmg.data.mevis import MeViS
+
+    _predict("mevis", lambda: MeViS(root, split), split, output, model, clip_length, min_score, device, overwrite)
+
+
+def _predict(
+    benchmark: str,
+    open_data: Callable[[], VideoData],
+    split: str,
+    output: Path,
+    model: str | None,
+    clip_length: str,
+    min_score: float | None,
+    device: str,
+    overwrite: bool,
+) -> None:
+    from sgmg.evaluation.submission import check_submission, submit
+    from sgmg.evaluation.video_masks import ModelPredictor
+    from sgmg.segmenter import Segmenter
+
+    length = clip_frames(clip_length)
+    check_submission(output, overwrite)
+    data = open_data()
+    segmenter = Segmenter.from_pretrained(model, device=device)
+    settings = {
+        "benchmark": benchmark,
+        "split": split,
+        "model": segmenter.name,
+        "clip_length": length,
+        "min_score": min_score,
+    }
+    submit(
+        data,
+        ModelPredictor(segmenter, length, min_score),
+        output,
+        settings=settings,
+        overwrite=overwrite,
+        progress=lambda videos: items_bar(videos, "Predicting"),
+    )
+    typer.echo(f"Saved {len(data.videos)} videos to {output}.")

@@ -62,6 +62,7 @@ def test_several_polygons_are_one_object_and_may_reach_a_little_outside() -> Non
     [
         None, [], "RLE", 5, [[]], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], ["polygon"], [{"size": [4, 4]}],
         [[0, 0, 4, 0, "x", 4]], [[0, 0, 4, 0, None, 4]], [[0, 0, 4, 0, float("nan"), 4]], [[0, 0, 4, 0, 1e12, 4]],
+        [[0, 0, 4, 0, 2**2000, 4]],
         [[0, 0, 4, 0, [1], 4]],
         {}, {"size": [4, 4]}, {"size": [4, 4], "counts": 16}, {"size": "4x4", "counts": "g0"},
         {"size": [4], "counts": "g0"}, {"size": [4.0, 4], "counts": "`0"}, {"size": [-4, -4], "counts": "`0"},

@@ -101,7 +101,8 @@ def test_no_zip_of_masks_that_are_wrong(data: RefYouTubeVOS, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("out", "must end in .zip"), ("nowhere/out.zip", "not a folder"), ("is.zip", "exists already")]
+    ("name", "message"),
+    [("out", "must end in .zip"), ("nowhere/out.zip", "not a folder"), ("is.zip", "exists already")],
 )
 def test_outputs_that_cannot_be_written(data: RefYouTubeVOS, tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "is.zip").write_text("precious")
@@ -120,7 +121,9 @@ def test_as_it_is_typed(run, model: Path, tmp_path: Path, benchmark: str, split:
     code, out, err = run(*words)
     assert code == 0, err
     assert "Saved 2 videos" in out
-    assert len(zipfile.ZipFile(tmp_path / "out.zip").namelist()) == len(set(zipfile.ZipFile(tmp_path / "out.zip").namelist()))
+    assert len(zipfile.ZipFile(tmp_path / "out.zip").namelist()) == len(
+        set(zipfile.ZipFile(tmp_path / "out.zip").namelist())
+    )
     code, out, err = run(*words)
     assert (code, out) == (2, "")
     assert "exists already" in err

@@ -23,9 +23,10 @@ def test_results_are_in_the_order_of_the_jobs() -> None:
 
 
 def test_an_error_of_a_job_is_raised() -> None:
-    with pytest.raises(ZeroDivisionError), Workers[float](0) as pool:
+    with Workers[float](0) as pool:
         pool.submit(partial(operator.truediv, 1))
-        pool.results()
+        with pytest.raises(ZeroDivisionError):
+            pool.results()
 
 
 def test_processes_give_the_same_scores(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ import typer
 
 Root = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
 Split = Annotated[str, typer.Option(help="Which split.")]
-Model = Annotated[
-    str | None, typer.Option(help="Model folder, embedded model or Hub id; by default the embedded one.")
-]
+Model = Annotated[str | None, typer.Option(help="Model folder, embedded model or Hub id; by default the embedded one.")]
 ClipLength = Annotated[str, typer.Option(help="Frames that the network sees together, or 'all'.", metavar="N|all")]
 MinScore = Annotated[
     float | None,

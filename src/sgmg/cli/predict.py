@@ -41,7 +41,17 @@ def predict_ref_youtube_vos(
     """
     from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 
-    _predict("ref-youtube-vos", lambda: RefYouTubeVOS(root, split), split, output, model, clip_length, min_score, device, overwrite)
+    _predict(
+        "ref-youtube-vos",
+        lambda: RefYouTubeVOS(root, split),
+        split,
+        output,
+        model,
+        clip_length,
+        min_score,
+        device,
+        overwrite,
+    )
 
 
 @predict_app.command("mevis", no_args_is_help=True)

@@ -258,7 +258,9 @@ class Match(Score):
                     boundary[row, column, place] = boundary_accuracy(prediction, annotation)
         both = (region.mean(2) + boundary.mean(2)) / 2
         _, chosen = linear_sum_assignment(both, maximize=True)
-        matched = [(expression, self.pairs[column][1]) for (expression, _), column in zip(self.pairs, chosen, strict=True)]
+        matched = [
+            (expression, self.pairs[column][1]) for (expression, _), column in zip(self.pairs, chosen, strict=True)
+        ]
         return Score(self.video, matched)(data)
 
 

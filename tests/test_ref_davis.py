@@ -97,6 +97,13 @@ def test_misspelt_videos_and_both_encodings_are_understood(raw: Path, tmp_path: 
         assert data.frames(video).shape == (3, 3, 64, 96)
 
 
+def test_lines_about_videos_of_other_splits_do_not_matter(raw: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(raw, tmp_path / "data")
+    for path in (root / "davis_text_annotations").iterdir():
+        path.write_text(path.read_text() + 'challenge 1 "a"\nchallenge 1 "b"\nother\n')
+    assert RefDAVIS17(root).videos == RefDAVIS17(raw).videos
+
+
 def test_where_both_forms_lie_in_one_folder_the_converted_is_read(raw: Path, converted: Path, tmp_path: Path) -> None:
     root = shutil.copytree(raw, tmp_path / "data")
     shutil.copytree(converted, root, dirs_exist_ok=True)

@@ -103,10 +103,11 @@ def _complete(video: Video, path: Path) -> Video:
 
 
 def _read_raw(list_file: Path, texts_folder: Path, frames_folder: Path, davis: Path) -> list[Video]:
-    texts = [_read_texts(texts_folder / name, encoding) for name, encoding in TEXT_FILES.items()]
+    names = [line for line in _read_lines(list_file, "utf-8-sig") if line]
+    texts = [_read_texts(texts_folder / file, encoding, set(names)) for file, encoding in TEXT_FILES.items()]
     semantics = _read_semantics(davis / "davis_semantics.json")
     videos = []
-    for name in _read_lines(list_file, "utf-8-sig"):
+    for name in names:
         require_component(name, "a video", list_file)
         expressions: list[Expression] = []
         described = [said.get(name, {}) for said in texts]
@@ -127,16 +128,19 @@ def _read_raw(list_file: Path, texts_folder: Path, frames_folder: Path, davis: P
     return videos
 
 
-def _read_texts(path: Path, encoding: str) -> dict[str, dict[int, str]]:
-    """Expressions of one annotator, by video and object."""
+def _read_texts(path: Path, encoding: str, videos: set[str]) -> dict[str, dict[int, str]]:
+    """Expressions of one annotator, by video and object; the lists go on with videos of other splits."""
     texts: dict[str, dict[int, str]] = {}
     for number, line in enumerate(_read_lines(path, encoding), 1):
         where = f"{path}, line {number}"
+        first = line.split(maxsplit=1)[0] if line else ""
+        video = _MISSPELT.get(first, first)
+        if video not in videos:
+            continue
         match = re.fullmatch(r"(\S+)\s+(\S+)\s+(.*)", line)
         text = match[3].strip().strip('"').strip() if match else ""
         if not match or not text:
             raise InputError(f'{where} must be VIDEO OBJ_ID "expression".')
-        video = _MISSPELT.get(match[1], match[1])
         object_id = parse_object_id(match[2], where)
         if object_id in texts.setdefault(video, {}):
             raise InputError(f"{where}: object {object_id} of {video!r} has an expression already.")
@@ -145,14 +149,14 @@ def _read_texts(path: Path, encoding: str) -> dict[str, dict[int, str]]:
 
 
 def _read_lines(path: Path, encoding: str) -> list[str]:
-    """Lines of a text file without those that are blank."""
+    """Lines of a text file, without the space around them."""
     try:
         text = path.read_text(encoding=encoding)
     except FileNotFoundError:
         raise InputError(f"{path} is missing.") from None
     except ValueError as error:
         raise InputError(f"{path} is not text in {encoding.removesuffix('-sig').upper()}: {error}.") from error
-    return [line.strip() for line in text.split("\n") if line.strip()]
+    return [line.strip() for line in text.split("\n")]
 
 
 def _read_semantics(path: Path) -> dict[str, dict[int, str]]:

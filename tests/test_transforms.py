@@ -141,3 +141,53 @@ def test_training_clips_hold_the_anchor_and_its_neighbours(
         assert any(anchor < frame <= anchor + 3 for frame in clip) or anchor == video_length - 1
     if video_length >= 2 * clip_length + 7 and 3 <= anchor < video_length - 3:
         assert len(set(clip)) == clip_length
+
+
+@settings(max_examples=20, deadline=None)
+@given(samples(), st.integers(2, 6), st.integers(0, 2**31))
+def test_an_image_becomes_a_clip_whose_masks_move_with_the_frames(sample: Sample, length: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    image = Sample(sample.frames[:1], sample.masks[:1], sample.expression, frame_names=["0.jpg"])
+    config = AugmentationConfig(flip=0, photometric=False, resize=False, image_motion=True)
+    (clip,) = Augmentation(config, length)([image])
+    assert clip.frames.shape == (length, *image.frames.shape[1:])
+    assert clip.masks.shape == (length, *image.masks.shape[1:])
+    assert clip.masks.dtype == torch.bool
+    assert clip.frame_names == ["0.jpg"] * length
+    # Only edges may differ, where the frame is interpolated and the mask is not.
+    bright = clip.frames[:, 0] > 190  # what comes from outside of the image is grey
+    assert (bright != clip.masks).sum() <= 2 * length * sum(image.frames.shape[-2:])
+
+
+def test_an_image_moves_at_a_steady_pace() -> None:
+    image = rectangle(120, 160, (60, 40, 99, 79))
+    image = Sample(image.frames[:1], image.masks[:1], image.expression)
+    config = AugmentationConfig(flip=0, photometric=False, resize=False, image_motion=True)
+    distances = []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        boxes = Augmentation(config, 5)([image])[0].boxes
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        steps = centres.diff(dim=0).norm(dim=1)
+        assert steps.max() - steps.min() < 3
+        # The middle frame is the image itself.
+        assert boxes[2].tolist() == image.boxes[0].tolist()
+        distances.append(float((centres[-1] - centres[0]).norm()))
+    assert len(set(distances)) == 8
+    assert max(distances) > 10
+
+
+def test_videos_keep_their_own_motion() -> None:
+    video = rectangle(64, 64, (0, 0, 20, 20))
+    config = AugmentationConfig(flip=0, photometric=False, resize=False, image_motion=True)
+    (kept,) = Augmentation(config, 5)([video])
+    assert torch.equal(kept.frames, video.frames)
+
+
+def test_moving_images_keep_sharing_their_frames() -> None:
+    left, right = rectangle(64, 64, (0, 0, 20, 20)), rectangle(64, 64, (40, 40, 60, 60))
+    left.frames, left.masks, right.masks = left.frames[:1], left.masks[:1], right.masks[:1]
+    right.frames = left.frames
+    first, second = Augmentation(AugmentationConfig(image_motion=True), 3)([left, right])
+    assert first.frames is second.frames
+    assert len(first.frames) == len(second.masks) == 3

@@ -48,7 +48,7 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int], where: str) ->
     for polygon in segmentation:
         try:
             points = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             points = np.full(1, np.nan)
         # Rasterising walks along the edges: points far away would take memory without end.
         if points.ndim != 1 or not (np.abs(points) <= 4 * max(height, width)).all():
@@ -59,10 +59,14 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int], where: str) ->
 
 def _rle_size(rle: dict[str, Any], where: str) -> tuple[int, int]:
     size = rle.get("size")
-    sound = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
-    if not sound or not isinstance(rle.get("counts"), str | list):
-        raise InputError(f'{where}: run lengths must have a "size" of two numbers and "counts".')
-    return size[0], size[1]
+    if (
+        isinstance(size, list)
+        and len(size) == 2
+        and all(type(side) is int and side > 0 for side in size)
+        and isinstance(rle.get("counts"), str | list)
+    ):
+        return size[0], size[1]
+    raise InputError(f'{where}: run lengths must have a "size" of two numbers and "counts".')
 
 
 def _decode_rle(rle: dict[str, Any], size: tuple[int, int], where: str) -> BoolArray:

@@ -109,20 +109,15 @@ def _read_raw(list_file: Path, texts_folder: Path, frames_folder: Path, davis: P
     for name in _read_lines(list_file, "utf-8-sig"):
         require_component(name, "a video", list_file)
         expressions: list[Expression] = []
-        for object_id in sorted(texts[0].get(name, {})):
-            for file, said in zip(TEXT_FILES, texts, strict=True):
-                if object_id not in said.get(name, {}):
+        described = [said.get(name, {}) for said in texts]
+        for object_id in sorted(set().union(*described)):
+            for file, said in zip(TEXT_FILES, described, strict=True):
+                if object_id not in said:
                     raise InputError(
-                        f"{texts_folder / file} has no expression for object {object_id} of {name!r}, which "
-                        f"{next(iter(TEXT_FILES))} has."
+                        f"{texts_folder / file} has no expression for object {object_id} of {name!r}, which other "
+                        "annotators have."
                     )
-                expressions.append(Expression(str(len(expressions)), said[name][object_id], (object_id,)))
-        for file, said in zip(TEXT_FILES, texts, strict=True):
-            if extra := said.get(name, {}).keys() - texts[0].get(name, {}).keys():
-                raise InputError(
-                    f"{texts_folder / next(iter(TEXT_FILES))} has no expression for object {min(extra)} of {name!r}, "
-                    f"which {file} has."
-                )
+                expressions.append(Expression(str(len(expressions)), said[object_id], (object_id,)))
         if not expressions:
             raise InputError(f"{texts_folder / next(iter(TEXT_FILES))} has no expression for the video {name!r}.")
         frames = _frame_names(frames_folder / name, list_file)

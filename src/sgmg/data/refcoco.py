@@ -43,7 +43,7 @@ class RefCOCOEntry:
     text: str
     file_name: str
     size: tuple[int, int]
-    segmentation: Any = field(repr=False)
+    segmentation: Any = field(repr=False, hash=False)
     where: str = field(repr=False)
 
 

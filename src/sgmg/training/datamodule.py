@@ -75,7 +75,7 @@ def open_source(config: SourceConfig, seed: int) -> Source:
     Raises:
         InputError: a setting is missing, or its data is.
     """
-    augmentation = Augmentation(config.augmentation)
+    augmentation = Augmentation(config.augmentation, config.clip_length)
     if config.kind == "synthetic":
         generated = SyntheticClips(
             config.synthetic,

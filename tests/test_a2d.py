@@ -217,9 +217,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "message"), BREAK.values(), ids=BREAK)
-def test_broken_files_are_named_when_they_are_read(
-    root: Path, damage: Callable[[Path], object], message: str
-) -> None:
+def test_broken_files_are_named_when_they_are_read(root: Path, damage: Callable[[Path], object], message: str) -> None:
     damage(root)
     with pytest.raises(InputError, match=message):
         A2DSentences(root)[0]

@@ -1,139 +1,54 @@
-"""Every benchmark, as it is typed: generated data in its layout, a model's scores, and the same from what was kept."""
+"""Benchmarks by name: the generated layouts are read by the readers that the names stand for."""
 
-import csv
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import torch
 
+from sgmg.data.benchmarks import BENCHMARKS, open_benchmark
 from sgmg.data.synthetic import SyntheticConfig
+from sgmg.data.synthetic.layouts import LAYOUTS
 from sgmg.data.synthetic.writer import write_videos
+from sgmg.errors import InputError
 
-pytest.importorskip("h5py")
-pytest.importorskip("faster_coco_eval")
-
-#: Layout to benchmark, and the split that is written, where one is.
-VIDEOS = {"ref-youtube-vos": "valid", "ref-davis17": "valid", "ref-davis17-raw": None, "mevis": "valid_u"}
-FRAMES = ["a2d", "jhmdb", "refcoco", "refcoco+", "refcocog"]
+CONFIG = SyntheticConfig(size=(64, 96), length=4, objects=(2, 3), expressions=3)
 
 
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Where the data of each layout lies; written when it is first asked for."""
-    folder = tmp_path_factory.mktemp("data")
-
-    class Roots(dict[str, Path]):
-        def __missing__(self, layout: str) -> Path:
-            config = SyntheticConfig(size=(48, 64), length=3, objects=(2, 2), expressions=3)
-            write_videos(folder / layout, config, seed=2, count=5, layout=layout, split=VIDEOS.get(layout))
-            self[layout] = folder / layout
-            return self[layout]
-
-    return Roots()
-
-
-def masks_in(folder: Path) -> list[np.ndarray]:
-    return [np.asarray(Image.open(path)) for path in sorted(folder.rglob("*.png"))]
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("layout", VIDEOS)
-def test_videos(run, roots: dict[str, Path], model: Path, tmp_path: Path, layout: str) -> None:
-    words = ("evaluate", layout.removesuffix("-raw"), roots[layout], "--workers", 1)
-    files = ("--csv", tmp_path / "videos.csv", "--csv-expressions", tmp_path / "expressions.csv")
-    code, out, err = run(*words, "--model", model, "--json", "--keep", tmp_path / "kept", *files)
-    assert code == 0, err
-    result = json.loads(out)
-    assert 0 < result["J&F"] < 100
-    assert result["J&F"] == pytest.approx((result["J"] + result["F"]) / 2)
-    if layout.startswith("ref-davis17"):
-        assert len(result["annotators"]) == 4
-        means = [annotator["J&F"] for annotator in result["annotators"]]
-        assert result["J&F"] == pytest.approx(np.mean(means))
-        assert set(np.unique(masks_in(tmp_path / "kept" / "anno_3"))) <= {0, 1, 2}
-    else:
-        assert set(np.unique(masks_in(tmp_path / "kept"))) <= {0, 255}
-    assert len(rows(tmp_path / "videos.csv")) == result["videos"]
-    assert np.mean([float(row["J"]) for row in rows(tmp_path / "expressions.csv") if row["present"] == "True"]) == (
-        pytest.approx(result["J"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_has_a_reader(tmp_path: Path, layout: str) -> None:
+    name = layout.removesuffix("-raw")
+    split = BENCHMARKS[name].default_split
+    write_videos(
+        tmp_path / "data", CONFIG, seed=1, count=5, layout=layout, split=split if LAYOUTS[layout].splits else None
     )
-
-    code, out, err = run(*words, "--predictions", tmp_path / "kept", "--json")
-    assert (code, json.loads(out)) == (0, result), err
-    code, out, _ = run(*words, "--predictions", tmp_path / "kept")
-    assert code == 0
-    assert f"{result['J&F']:.1f}" in out
-
-    broken = next((tmp_path / "kept").rglob("*.png"))
-    broken.write_bytes(broken.read_bytes()[:60])
-    code, out, err = run(*words, "--predictions", tmp_path / "kept")
-    assert (code, out) == (2, "")
-    assert f"Error: {broken}" in err
+    data = open_benchmark(name, tmp_path / "data")
+    assert len(data) > 0
+    sample = data[0]
+    assert sample.frames.dtype == torch.uint8
+    assert sample.masks.shape == sample.frames[:, 0].shape
+    assert sample.expression
 
 
-@pytest.mark.parametrize("benchmark", FRAMES)
-def test_single_frames(run, roots: dict[str, Path], model: Path, tmp_path: Path, benchmark: str) -> None:
-    words = ("evaluate", benchmark, roots[benchmark])
-    code, out, err = run(*words, "--model", model, "--json", "--keep", tmp_path / "kept", "--csv", tmp_path / "v.csv")
-    assert code == 0, err
-    result = json.loads(out)
-    assert 0 < result["overall IoU"] < 100
-    assert ("mAP" in result) == (benchmark in ("a2d", "jhmdb"))
-    assert result["P@0.5"] >= result["P@0.9"]
-    assert len(rows(tmp_path / "v.csv")) == result["videos"]
-
-    code, out, err = run(*words, "--predictions", tmp_path / "kept", "--json")
-    assert (code, json.loads(out)) == (0, result), err
-    code, out, _ = run(*words, "--predictions", tmp_path / "kept" / "predictions.json")
-    assert code == 0
-    assert f"{result['mean IoU']:.1f}" in out
-
-    path = tmp_path / "kept" / "predictions.json"
-    path.write_text(path.read_text()[:-20])
-    code, out, err = run(*words, "--predictions", path)
-    assert (code, out) == (2, "")
-    assert "predictions.json is not valid JSON" in err
+def test_options_go_to_the_reader(tmp_path: Path) -> None:
+    write_videos(tmp_path / "data", CONFIG, seed=1, count=1, layout="jhmdb")
+    assert len(open_benchmark("jhmdb", tmp_path / "data", window=3)[0].frames) == 3
 
 
-def test_perfect_labels_score_100_and_mixed_up_ones_only_where_objects_are_matched(
-    run, roots: dict[str, Path], tmp_path: Path
-) -> None:
-    from sgmg.data.images import save_labels
-    from sgmg.data.ref_davis import RefDAVIS17
-
-    data = RefDAVIS17(roots["ref-davis17"], "valid")
-    for video in data.videos:
-        labels = data.annotations(video).numpy().astype(np.uint8)
-        for annotator in range(4):
-            folder = tmp_path / "kept" / "Annotations" / f"anno_{annotator}" / video.name
-            folder.mkdir(parents=True)
-            # The fourth annotator's objects change places.
-            swapped = np.array([0, 2, 1, *range(3, 256)], np.uint8)[labels] if annotator == 3 else labels
-            for frame, label in zip(video.frames, swapped, strict=True):
-                save_labels(folder / f"{frame}.png", label)
-    words = ("evaluate", "ref-davis17", roots["ref-davis17"], "--workers", 1, "--predictions", tmp_path / "kept")
-    result = json.loads(run(*words, "--json")[1])
-    assert [one["J&F"] for one in result["annotators"][:3]] == [100, 100, 100]
-    assert result["annotators"][3]["J&F"] < 50
-    assert json.loads(run(*words, "--json", "--match-objects")[1])["J&F"] == 100
+def test_published_counts_are_of_splits_that_there_are() -> None:
+    for benchmark in BENCHMARKS.values():
+        assert benchmark.default_split in benchmark.splits
+        assert set(benchmark.published) <= {"", *benchmark.splits}
 
 
-def test_mistakes_end_with_one_sentence(run, roots: dict[str, Path], tmp_path: Path) -> None:
-    root = roots["refcoco"]
-    for words, message in (
-        ((root, "--split", "nowhere"), "nowhere"),
-        ((root, "--predictions", tmp_path / "nowhere.json"), "nowhere.json is missing"),
-        ((root, "--predictions", "x", "--keep", "y"), "choose --predictions or --keep"),
-        ((root, "--csv", tmp_path / "nowhere" / "x.csv"), "x.csv' cannot be written"),
-        ((tmp_path / "nowhere",), "nowhere"),
-    ):
-        code, out, err = run("evaluate", "refcoco", *words)
-        assert (code, out) == (2, "")
-        assert message in err
-        assert err.strip().splitlines()[-1].startswith("Error: ")
+@pytest.mark.parametrize(
+    ("name", "split", "message"),
+    [
+        ("ref-youtube", None, "There is no benchmark 'ref-youtube': use one of ref-youtube-vos, "),
+        ("a2d", "valid", "A2D-Sentences has no split 'valid': use train or test"),
+        ("jhmdb", "train", "JHMDB-Sentences has no split 'train': use test"),
+        ("mevis", None, r"is not a folder"),
+    ],
+)
+def test_what_there_is_not(tmp_path: Path, name: str, split: str | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_benchmark(name, tmp_path / "nowhere", split)

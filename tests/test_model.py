@@ -17,6 +17,7 @@ LITE_PARTS = {
     "fusion": "residual",
     "global_attention": True,
     "motion": True,
+    "place": True,
     "temporal_layers": 1,
     "strides": (16, 32, 64),
     "queries": 1,

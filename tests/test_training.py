@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,7 +20,8 @@ from sgmg.cli import app
 from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.training.averaging import WeightAverage
-from sgmg.training.module import NonFiniteError, mean_region_similarity, validation_summary
+from sgmg.training.module import Example, NonFiniteError, Validated, validation_summary
+from sgmg.training.monitoring import GAP, draw_example
 from sgmg.training.recipe import Recipe, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
@@ -101,11 +103,12 @@ def test_a_training_leaves_a_model_a_checkpoint_and_logs(settings: dict[str, Any
         "train/loss_dice_low_0",
         "train/gradient_norm",
         "learning_rate/visual",
-        "val/J",
+        "val/J&F",
         "val/score_present",
     } <= set(next(csv.DictReader(next(run.glob("csv/*/metrics.csv")).open())))
     assert list(run.glob("tensorboard/*/events*"))
     assert (run / "best" / "model.safetensors").is_file()
+    assert sorted(path.name for path in next((run / "examples").iterdir()).iterdir()) == ["0.jpg", "1.jpg"]
 
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert checkpoint["batches_seen"] == 6
@@ -307,11 +310,29 @@ def test_weights_are_averaged_and_put_back() -> None:
 
 
 def test_validation_tells_kinds_and_absent_things_apart() -> None:
-    masks = torch.zeros(2, 2, 4, 4, dtype=torch.bool)
-    truth = masks.clone()
-    masks[0, 0, :2], truth[0, 0, :1] = True, True
-    assert mean_region_similarity(masks, truth).tolist() == [0.75, 1.0]
-    rows = [("motion", True, 0.5, 0.9), ("name", True, 1.0, 0.7), ("absent", False, 0.0, 0.1)]
+    rows = [
+        Validated("motion", True, region=0.5, boundary=0.7, score=0.9),
+        Validated("name", True, region=1.0, boundary=0.8, score=0.7),
+        Validated("absent", False, region=0.0, boundary=0.0, score=0.1),
+    ]
     assert validation_summary(rows) == pytest.approx(
-        {"val/J": 75, "val/J/motion": 50, "val/J/name": 100, "val/score_present": 0.8, "val/score_absent": 0.1}
+        {
+            "val/J": 75,
+            "val/F": 75,
+            "val/J&F": 75,
+            "val/J&F/motion": 60,
+            "val/J&F/name": 90,
+            "val/score_present": 0.8,
+            "val/score_absent": 0.1,
+        }
     )
+
+
+def test_examples_show_predictions_above_the_truth() -> None:
+    frames = np.zeros((6, 40, 60, 3), np.uint8)
+    masks, truth = np.zeros((2, 1, 6, 40, 60), bool)
+    truth[:, :, 10:30, 10:30] = True
+    picture = draw_example(Example(frames, masks, truth, ["the dog"]))
+    assert picture.shape == (2 * 40 + GAP, 4 * 60 + 3 * GAP, 3)
+    assert not picture[:40, :60].any()  # nothing was found
+    assert picture[-40:, -60:].any()

@@ -11,7 +11,7 @@ from sgmg.data.sample import Sample
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
-from sgmg.training.clips import DrawnClips, DrawSampler, RefYouTubeVOSClips, Source
+from sgmg.training.clips import DrawnClips, DrawSampler, Source, VideoClips
 from sgmg.training.datamodule import DataConfig, SourceConfig, open_source
 
 NOTHING = AugmentationConfig(flip=0, photometric=False, resize=False)
@@ -94,13 +94,13 @@ def test_processes_share_the_draws_between_them() -> None:
 
 def test_clips_of_ref_youtube_vos_share_frames_between_expressions(tmp_path: Path) -> None:
     write_dataset(tmp_path, "train")
-    clips = RefYouTubeVOSClips(RefYouTubeVOS(tmp_path, "train"), clip_length=2, expressions_per_clip=3)
+    clips = VideoClips(RefYouTubeVOS(tmp_path, "train"), clip_length=2, expressions_per_clip=3)
     # "pair" has four expressions, "single" one; each three frames, hence anchors 0 and 2.
     assert [len(clips[i]) for i in range(len(clips))] == [3, 3, 1, 1, 1, 1]
     samples = clips[0]
     assert samples[0].frames is samples[1].frames
     assert [sample.expression_id for sample in samples] == ["0", "1", "2"]
-    published = RefYouTubeVOSClips(RefYouTubeVOS(tmp_path, "train"), clip_length=3)
+    published = VideoClips(RefYouTubeVOS(tmp_path, "train"), clip_length=3)
     assert [len(published[i]) for i in range(len(published))] == [1] * 5
 
 

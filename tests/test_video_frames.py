@@ -75,7 +75,11 @@ def test_a_window_decodes_only_from_the_keyframe_before_it(tmp_path: Path, monke
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("video.avi", {"codec": "mpeg4", "bf": "2"}), ("video.mkv", {"codec": "ffv1"}), ("video.webm", {"codec": "libvpx"})],
+    [
+        ("video.avi", {"codec": "mpeg4", "bf": "2"}),
+        ("video.mkv", {"codec": "ffv1"}),
+        ("video.webm", {"codec": "libvpx"}),
+    ],
     ids=["mpeg4", "ffv1", "vp8"],
 )
 def test_other_codecs_are_decoded_from_the_start(tmp_path: Path, name: str, options: dict[str, str]) -> None:

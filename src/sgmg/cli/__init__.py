@@ -8,6 +8,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sgmg.cli.convert import convert
+from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
 from sgmg.cli.predict import predict_app
 from sgmg.cli.segment import segment
@@ -46,6 +47,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(predict_app, name="predict")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
+app.add_typer(data_app, name="data")
 app.command(no_args_is_help=True)(convert)
 
 

@@ -3,8 +3,10 @@
     jhmdb_sentences_samples_metadata.json    [[video, "./jhmdb_sentences/Rename_Images/ACTION/VIDEO/00018.png",
                                              "./jhmdb_sentences/puppet_mask/ACTION/VIDEO/puppet_mask.mat",
                                              total frames, query], …]
-    Rename_Images/ACTION/VIDEO/FRAME.png     FRAME from 00001
+    Rename_Images/ACTION/VIDEO/FRAME.png     FRAME is five digits
     puppet_mask/ACTION/VIDEO/puppet_mask.mat    part_mask, (height, width, frames)
+
+Frames are numbered from 1; masks are values other than 0.
 """
 
 from __future__ import annotations

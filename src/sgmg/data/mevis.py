@@ -81,6 +81,11 @@ class MeViS(FrameFolders):
                     union[place] |= torch.from_numpy(decode_segmentation(run_lengths, size, where))
         return union
 
+    def mask_sizes(self, video: Video, expression: Expression) -> set[tuple[int, int]]:
+        """Heights and widths of an expression's masks as their run lengths state them; none is decoded."""
+        masks = (mask for number in self._annotations[video.name, expression.id] for mask in self._run_lengths[number])
+        return {tuple(mask["size"]) for mask in masks if mask is not None}
+
     def _check_masks(self) -> None:
         """Every mask that an expression asks for must be there, for every frame."""
         for video, expression in self._pairs:

@@ -138,7 +138,8 @@ def merge(probabilities: Iterable[NDArray[np.float32]]) -> Labels:
     Returns:
         (T, H, W).
     """
-    labels, highest = np.zeros((), np.uint8), np.float32(PROBABLE)
+    labels: Labels = np.zeros((), np.uint8)
+    highest: NDArray[np.float32] = np.full((), PROBABLE, np.float32)
     for place, probability in enumerate(probabilities, 1):
         higher = probability > highest
         labels, highest = np.where(higher, np.uint8(place), labels), np.where(higher, probability, highest)

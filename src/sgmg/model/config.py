@@ -53,6 +53,7 @@ class SgMgConfig:
             words of the text encoder, to the fusion (timm encoders with a classifier only).
         appearance: feed colours and shallow features of the visual encoder to the fusion.
         motion: feed displacements between neighbouring frames to the fusion.
+        place: feed positions in the frame to the fusion.
         temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
         short_side, long_side: size in pixels that frames are resized to for inference.
         min_score: score below which a frame's mask is left empty, if nothing else is asked for.
@@ -79,6 +80,7 @@ class SgMgConfig:
     class_evidence: bool = False
     appearance: bool = False
     motion: bool = False
+    place: bool = False
     temporal_layers: int = 0
     short_side: int = 360
     long_side: int = 640

@@ -3,7 +3,9 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from sgmg.model.config import SgMgConfig
 
 
 def _sine(position: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
@@ -41,3 +43,23 @@ def cell_positions(padding_mask: Tensor, channels: int) -> Tensor:
     y = (y - 0.5) / (y[:, -1:, :] + 1e-6) * 2 * math.pi
     x = (x - 0.5) / (x[:, :, -1:] + 1e-6) * 2 * math.pi
     return torch.cat((_sine(y, channels // 2), _sine(x, channels // 2)), dim=-1).permute(0, 3, 1, 2)
+
+
+class Place(nn.Module):
+    """Hints for the fused levels of where in the frame cells lie, for sentences that speak of it ("the leftmost dog").
+
+    The attention of the words takes no positions, so that without the hint they meet them only later.
+    """
+
+    def __init__(self, config: SgMgConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.projections = nn.ModuleList()
+        for _ in config.strides:
+            projection = nn.Conv2d(d, d, 1, bias=False)
+            nn.init.zeros_(projection.weight)  # the levels begin as they are
+            self.projections.append(projection)
+
+    def forward(self, positions: list[Tensor]) -> list[Tensor]:
+        """`cell_positions` (B, d, h, w) of each level to a hint of the same shape."""
+        return [projection(x) for projection, x in zip(self.projections, positions, strict=True)]

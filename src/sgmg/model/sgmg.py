@@ -16,7 +16,7 @@ from sgmg.model.evidence import ClassEvidence
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import ConditionalPatchSegmentation, MaskOptimiser
 from sgmg.model.motion import Motion
-from sgmg.model.positions import cell_positions
+from sgmg.model.positions import Place, cell_positions
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
@@ -142,6 +142,7 @@ class SgMg(nn.Module, PretrainedFolder):
         self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
         self.appearance = Appearance(config, channels) if config.appearance else None
         self.motion = Motion(config) if config.motion else None
+        self.place = Place(config) if config.place else None
         self.fusion = Fusion(config, channels)
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
         self.transformer = DeformableTransformer(config)
@@ -199,17 +200,20 @@ class SgMg(nn.Module, PretrainedFolder):
             frames = F.pad(frames, [0, missing[1], 0, missing[0]])
             padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
         stages = self.visual_encoder(frames)
-        levels = self.fusion.project(stages.maps, self._hints(frames, stages))
+        levels = self.fusion.project(stages.maps, self._hints(frames, padding_mask, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
 
-    def _hints(self, frames: Tensor, stages: Stages) -> list[list[Tensor]]:
-        """What is added to each level before fusion: appearance, motion and classes, where the model has them."""
+    def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[list[Tensor]]:
+        """What is added to each level before fusion: colours, motion, place and classes, as the model is configured."""
         sizes = self.fusion.sizes(stages.maps)
         hints = []
         if self.appearance is not None:
             hints.append(self.appearance(frames.flatten(0, 1), stages.maps, sizes))
         if self.motion is not None:
             hints.append(self.motion(stages.maps, len(frames), sizes))
+        if self.place is not None:
+            masks = [mask_at_size(padding_mask, size).repeat_interleave(frames.shape[1], 0) for size in sizes]
+            hints.append(self.place([cell_positions(mask, self.config.hidden_size) for mask in masks]))
         if self.evidence is not None and stages.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
         return hints
@@ -257,8 +261,7 @@ class SgMg(nn.Module, PretrainedFolder):
 
     def level_masks(self, visual: VisualFeatures) -> list[Tensor]:
         """The padding mask at each level's size: (B, h, w) bool."""
-        mask = visual.padding_mask[:, None].float()
-        return [F.interpolate(mask, x.shape[-2:])[:, 0].bool() for x in visual.levels]
+        return [mask_at_size(visual.padding_mask, (x.shape[2], x.shape[3])) for x in visual.levels]
 
     def _predict(self, visual: VisualFeatures, output: TransformerOutput) -> Prediction:
         """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
@@ -302,6 +305,11 @@ def score_head(channels: int) -> nn.Linear:
     head = nn.Linear(channels, 1)
     nn.init.constant_(head.bias, -math.log(0.99 / 0.01))
     return head
+
+
+def mask_at_size(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A padding mask (B, H, W) at a level's size: (B, h, w) bool."""
+    return F.interpolate(padding_mask[:, None].float(), size)[:, 0].bool()
 
 
 def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:

@@ -10,6 +10,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
 from timm.data import IMAGENET_DEFAULT_STD as IMAGENET_STD
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from sgmg.model.config import ModelError, SgMgConfig
@@ -61,13 +62,22 @@ class VideoSwin(nn.Module):
         )
         self.patch_embed, self.features = swin.patch_embed, swin.features
         self.channels = [size.embed_dim * 2**i for i in range(4)]
+        self.recompute = False
+
+    def recompute_activations(self) -> None:
+        """Keep only what enters each block, and compute the rest again in the backward pass."""
+        self.recompute = True
 
     def forward(self, frames: Tensor) -> Stages:
         """Frames (B, T, 3, H, W) to stages of B·T frames; windows of 8 frames see each other."""
         x = self.patch_embed(frames.transpose(1, 2))  # (B, T, h, w, C)
         maps = []
         for index, layer in enumerate(self.features):
-            x = layer(x)
+            if self.recompute and self.training and isinstance(layer, nn.Sequential):
+                for block in layer:
+                    x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = layer(x)
             if index % 2 == 0:  # blocks of a stage; odd ones merge patches
                 maps.append(x.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
         return Stages(maps)
@@ -117,6 +127,10 @@ class ImageEncoder(nn.Module):
         scale, shift = torch.tensor(IMAGENET_STD) / deviation, (torch.tensor(IMAGENET_MEAN) - mean) / deviation
         self.register_buffer("scale", scale[:, None, None], persistent=False)
         self.register_buffer("shift", shift[:, None, None], persistent=False)
+
+    def recompute_activations(self) -> None:
+        """Keep only what enters each stage, and compute the rest again in the backward pass."""
+        self.features.set_grad_checkpointing()  # type: ignore[operator]
 
     def load_classifier(self, weights: list[Tensor]) -> None:
         """Load a whole timm classifier from its tensors in the order of its own state dict."""

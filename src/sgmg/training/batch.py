@@ -20,13 +20,13 @@ SMALLEST_SIDE = 160
 
 @dataclass
 class Targets:
-    """Ground truth of E expressions, one object each.
+    """Ground truth of E expressions, one object each, in K frames: all T, or those that are annotated.
 
     Attributes:
-        masks: (E, T, H, W) bool, at the padded size of the frames; False on padding and where absent.
-        boxes: (E, T, 4) float, centre x, centre y, width, height as shares of the *unpadded* frame; zeros
+        masks: (E, K, H, W) bool, at the padded size of the frames; False on padding and where absent.
+        boxes: (E, K, 4) float, centre x, centre y, width, height as shares of the *unpadded* frame; zeros
             where absent.
-        present: (E, T) bool, whether the object is in the frame.
+        present: (E, K) bool, whether the object is in the frame.
     """
 
     masks: Tensor
@@ -43,6 +43,7 @@ class Batch:
         padding_mask: (B, H, W) bool, True on padding; None where nothing is padded.
         targets: ground truth of the E expressions.
         counts: expressions of each clip; sums to E.
+        annotated: (B, K) indices of the frames that the ground truth is of; None where it is of all.
         expressions: the E sentences.
         names: the E samples' ids, for messages.
         kinds: the E samples' kinds of expression, "" where the data has none.
@@ -53,8 +54,17 @@ class Batch:
     targets: Targets
     counts: list[int]
     expressions: list[str]
+    annotated: Tensor | None = None
     names: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width without padding, of the largest clip."""
+        if self.padding_mask is None:
+            return self.frames.shape[-2], self.frames.shape[-1]
+        real = ~self.padding_mask
+        return int(real.any(2).sum(1).max()), int(real.any(1).sum(1).max())
 
 
 def normalised_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -68,7 +78,7 @@ def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
 
     Args:
         clips: each a list of samples that share their frames: one clip and its expressions. All clips have
-            the same number of frames, sizes may differ.
+            the same number of frames, and of annotated ones; sizes may differ.
 
     Returns:
         The batch, padded with zeros at the bottom and right to one size, a multiple of 32 and at least 160.
@@ -88,16 +98,22 @@ def collate(clips: Sequence[Sequence[Sample]]) -> Batch:
         for mask, (h, w) in zip(padding_mask, sizes, strict=True):
             mask[:h, :w] = False
     samples = [sample for clip in clips for sample in clip]
+    annotated = [clip[0].annotated for clip in clips if clip[0].annotated is not None]
+    if annotated and (len(annotated) < len(clips) or len({len(frames) for frames in annotated}) > 1):
+        raise ValueError("clips of one batch must have the same number of annotated frames")
+    chosen = [slice(None) if sample.annotated is None else sample.annotated for sample in samples]
+    boxes = [normalised_boxes(s.boxes, *s.masks.shape[-2:]) for s in samples]
     return Batch(
         frames=torch.stack([padded(clip[0].frames) for clip in clips]),
         padding_mask=padding_mask,
         targets=Targets(
-            masks=torch.stack([padded(sample.masks) for sample in samples]),
-            boxes=torch.stack([normalised_boxes(s.boxes, *s.masks.shape[-2:]) for s in samples]),
-            present=torch.stack([sample.present for sample in samples]),
+            masks=torch.stack([padded(sample.masks[frames]) for sample, frames in zip(samples, chosen, strict=True)]),
+            boxes=torch.stack([box[frames] for box, frames in zip(boxes, chosen, strict=True)]),
+            present=torch.stack([sample.present[frames] for sample, frames in zip(samples, chosen, strict=True)]),
         ),
         counts=[len(clip) for clip in clips],
         expressions=[sample.expression for sample in samples],
+        annotated=torch.tensor(annotated) if annotated else None,
         names=[f"{s.video}/{s.expression_id} ({s.expression!r})" for s in samples],
         kinds=[sample.kind for sample in samples],
     )

@@ -18,7 +18,7 @@ class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
     Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
-    killed, leaves those of before. With validation, the model of the highest J is kept in a folder of its own.
+    killed, leaves those of before. With validation, the model of the highest J&F is kept in a folder of its own.
 
     Args:
         run: folder of the run.
@@ -52,9 +52,9 @@ class Checkpoints(Checkpoint):
             self.write(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the model folder of the highest J so far."""
+        """Keep the model folder of the highest J&F so far."""
         assert isinstance(pl_module, SgMgTraining)
-        score = pl_module.validation.get("val/J")
+        score = pl_module.validation.get("val/J&F")
         if trainer.sanity_checking or score is None or score <= self.best_score:
             return
         self.best_score = score

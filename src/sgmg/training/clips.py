@@ -1,8 +1,9 @@
 """Where training clips come from, and in what order: any clip of a training follows from the seed alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -22,8 +23,8 @@ class Clips(Protocol):
     def __getitem__(self, index: int) -> list[Sample]: ...
 
 
-class RefYouTubeVOSClips:
-    """Training clips of a video benchmark, in the Ref-YouTube-VOS layout or another.
+class VideoClips:
+    """Training clips of a video benchmark.
 
     Every `clip_length`-th frame of a video is an anchor for each of its expressions (as published). Which
     frames go with it is drawn anew each time, with torch's global random numbers.
@@ -53,6 +54,53 @@ class RefYouTubeVOSClips:
         video, expressions, anchor = self.clips[index]
         frames = training_clip(anchor, self.clip_length, len(video.frames), torch.default_generator)
         samples = [self.data.sample(video, expression, frames) for expression in expressions]
+        for sample in samples[1:]:
+            sample.frames = samples[0].frames
+        return samples
+
+
+class Entries(Protocol):
+    """A benchmark that says of every sentence which image, or which frame of which video, it is about."""
+
+    list_file: Path
+
+    @property
+    def entries(self) -> Sequence[Any]: ...
+
+    def sample(self, entry: Any, /) -> Sample: ...
+
+
+class EntryClips:
+    """Training clips of benchmarks with one annotated frame a sentence: images, or windows of videos.
+
+    Args:
+        benchmarks: one or several, of which the entries follow each other.
+        about: what an entry is about; sentences about the same may share a clip.
+        expressions_per_clip: how many sentences share a clip, and with it the visual encoding.
+    """
+
+    def __init__(
+        self, benchmarks: Sequence[Entries], about: Callable[[Any], Hashable], expressions_per_clip: int = 1
+    ) -> None:
+        self.clips: list[tuple[Entries, list[Any]]] = []
+        for benchmark in benchmarks:
+            groups: dict[Hashable, list[Any]] = {}
+            for entry in benchmark.entries:
+                groups.setdefault(about(entry), []).append(entry)
+            self.clips += [
+                (benchmark, group[first : first + expressions_per_clip])
+                for group in groups.values()
+                for first in range(0, len(group), expressions_per_clip)
+            ]
+        if not self.clips:
+            raise InputError(f"{benchmarks[0].list_file} lists no sentence to train on.")
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> list[Sample]:
+        benchmark, entries = self.clips[index]
+        samples = [benchmark.sample(entry) for entry in entries]
         for sample in samples[1:]:
             sample.frames = samples[0].frames
         return samples

@@ -1,11 +1,15 @@
 """SgMg and its losses as a LightningModule."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from timm.data import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
 from timm.data import IMAGENET_DEFAULT_STD as IMAGENET_STD
 from torch import Tensor, nn
@@ -13,12 +17,16 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from sgmg.errors import InputError
+from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
 from sgmg.model import Prediction, SgMg, VisualFeatures
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.batch import Batch
 from sgmg.training.losses import Criterion, LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+
+#: Clips of a validation that are kept to be looked at.
+EXAMPLES = 6
 
 
 class NonFiniteError(InputError):
@@ -30,25 +38,57 @@ def training_sentence(expression: str) -> str:
     return " ".join(expression.lower().split())
 
 
-def mean_region_similarity(masks: Tensor, truth: Tensor) -> Tensor:
-    """J of boolean masks (E, T, H, W), a mean over frames; 1 in frames where both are empty. (E,)."""
-    intersection, union = (masks & truth).sum((2, 3)), (masks | truth).sum((2, 3))
-    return torch.where(union > 0, intersection / union.clamp(min=1), 1.0).mean(1)
+@dataclass(frozen=True)
+class Validated:
+    """What validation found for one expression.
+
+    Attributes:
+        kind: of the expression, "" where the data has none.
+        there: whether the object is in the clip.
+        region: J, a mean over the annotated frames, in [0, 1].
+        boundary: F, likewise.
+        score: the best query's, a mean over frames.
+    """
+
+    kind: str
+    there: bool
+    region: float
+    boundary: float
+    score: float
 
 
-def validation_summary(rows: list[tuple[str, bool, float, float]]) -> dict[str, float]:
-    """Means over (kind, whether the object is there, J, score) of each expression.
+@dataclass(frozen=True)
+class Example:
+    """A validation clip with what the network found in it, to be looked at.
+
+    Attributes:
+        frames: (K, H, W, 3) uint8 RGB.
+        masks: (E, K, H, W) bool, of the network.
+        truth: (E, K, H, W) bool.
+        expressions: the E sentences.
+    """
+
+    frames: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    truth: NDArray[np.bool_]
+    expressions: list[str]
+
+
+def validation_summary(rows: Sequence[Validated]) -> dict[str, float]:
+    """Means over expressions.
 
     Returns:
-        `val/J` and `val/J/KIND` in percent, over the expressions whose object is there, and the mean scores
-        `val/score_present` and `val/score_absent`; each only if there is an expression for it.
+        `val/J`, `val/F`, `val/J&F` and `val/J&F/KIND` in percent, over the expressions whose object is there, and
+        the mean scores `val/score_present` and `val/score_absent`; each only if there is an expression for it.
     """
     groups: dict[str, list[float]] = {}
-    for kind, there, similarity, score in rows:
-        groups.setdefault("val/score_present" if there else "val/score_absent", []).append(score)
-        if there:
-            for name in ("val/J", f"val/J/{kind}") if kind else ("val/J",):
-                groups.setdefault(name, []).append(100 * similarity)
+    for row in rows:
+        groups.setdefault("val/score_present" if row.there else "val/score_absent", []).append(row.score)
+        if row.there:
+            both = 50 * (row.region + row.boundary)
+            values = {"val/J": 100 * row.region, "val/F": 100 * row.boundary, "val/J&F": both}
+            for name, value in values.items() if not row.kind else {**values, f"val/J&F/{row.kind}": both}.items():
+                groups.setdefault(name, []).append(value)
     return {name: sum(values) / len(values) for name, values in sorted(groups.items())}
 
 
@@ -88,7 +128,11 @@ class SgMgTraining(LightningModule):
         self._running: dict[str, Tensor] = {}
         self._batches_running = 0
         self._names: list[str] = []
-        self._validated: list[tuple[str, bool, float, float]] = []
+        #: Mean losses by name, one entry each time that they were logged; `LossTable` takes them away.
+        self.logged: list[dict[str, float]] = []
+        self._validated: list[Validated] = []
+        #: The first clips of this process' share of the last validation, at most `EXAMPLES`.
+        self.examples: list[Example] = []
         #: Results of the last validation by name.
         self.validation: dict[str, float] = {}
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
@@ -134,12 +178,17 @@ class SgMgTraining(LightningModule):
         The visual encoder runs once for each clip, if all clips have the same number of expressions.
         """
         frames, padding_mask, repeats = batch.frames, batch.padding_mask, batch.counts[0]
+        annotated = batch.annotated
         if any(count != repeats for count in batch.counts):
             counts = torch.tensor(batch.counts, device=frames.device)
             frames, repeats = frames.repeat_interleave(counts, 0), 1
-            padding_mask = None if padding_mask is None else padding_mask.repeat_interleave(counts, 0)
+            padding_mask, annotated = (
+                None if x is None else x.repeat_interleave(counts, 0) for x in (padding_mask, annotated)
+            )
         text = self.model.encode_text(*self.model.tokenize([training_sentence(e) for e in batch.expressions]))
         visual = self.model.encode_video(self.normalise(frames, padding_mask), padding_mask)
+        if annotated is not None:  # the encoder sees whole clips, the rest of the network what has a ground truth
+            visual = visual.select(annotated)
         visual = visual.repeat(repeats)
         return self.model.decode(visual, text), visual
 
@@ -209,28 +258,34 @@ class SgMgTraining(LightningModule):
                 values[f"learning_rate/{group['name']}"] = group["lr"]
             for logger in self.loggers:
                 logger.log_metrics(values, step=self.global_step)
+            self.logged.append(dict(zip(names, means.tolist(), strict=True)))
             self._running, self._batches_running = {}, 0
 
     def on_validation_epoch_start(self) -> None:
         """Validate the averaged weights, if they are kept."""
-        self._validated = []
+        self._validated, self.examples = [], []
         self._averaged = self.averaged()
         self._averaged.__enter__()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Region similarity J of the best query's mask, or its score where the object is not there."""
+        """J and F of the best query's mask, or its score where the object is not there."""
         prediction, visual = self.predict(batch)
         query = prediction.best_query()
-        masks = self.model.optimise_masks(prediction, visual, query) > 0
         row = torch.arange(len(query), device=query.device)
-        scores = prediction.logits[row, :, query].float().sigmoid().mean((1, 2))
-        similarity = mean_region_similarity(masks, batch.targets.masks)
-        there = batch.targets.present.any(1)
-        for values in zip(batch.kinds, there.tolist(), similarity.tolist(), scores.tolist(), strict=True):
-            self._validated.append(values)
+        scores = prediction.logits[row, :, query].float().sigmoid().mean((1, 2)).tolist()
+        height, width = batch.size
+        masks = (self.model.optimise_masks(prediction, visual, query) > 0)[..., :height, :width].cpu().numpy()
+        truth = batch.targets.masks[..., :height, :width].cpu().numpy()
+        for mask, true, kind, score in zip(masks, truth, batch.kinds, scores, strict=True):
+            region, boundary = region_similarity(mask, true).mean(), boundary_accuracy(mask, true).mean()
+            self._validated.append(Validated(kind, bool(true.any()), float(region), float(boundary), score))
+        if len(self.examples) < EXAMPLES:
+            shown = slice(None) if batch.annotated is None else batch.annotated[0].cpu()
+            frames = batch.frames[0, shown, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
+            self.examples.append(Example(frames, masks, truth, batch.expressions))
 
     def on_validation_epoch_end(self) -> None:
-        """Log J, and scores of objects that are there and that are not, over the clips of all processes."""
+        """Log J and F, and scores of objects that are there and that are not, over the clips of all processes."""
         self._averaged.__exit__(None, None, None)
         gathered: list[Any] = [self._validated]
         if self.trainer.world_size > 1:
@@ -239,8 +294,8 @@ class SgMgTraining(LightningModule):
         values = validation_summary([row for rows in gathered for row in rows])
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)
-        if "val/J" in values:
-            self.log("val/J", values["val/J"], prog_bar=True, logger=False, rank_zero_only=True)
+        if "val/J&F" in values:
+            self.log("val/J&F", values["val/J&F"], prog_bar=True, logger=False, rank_zero_only=True)
         self.validation = values
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
+from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
 from sgmg.training.matching import CostWeights
@@ -30,11 +31,14 @@ class StartConfig(SgMgConfig):
         pretrained: model folder or Hub id; it has its own configuration, so nothing else may be given.
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
+        visual_weights: for a new network, pretrained weights of its visual encoder: a published Kinetics checkpoint, a
+            model folder, the name of torchvision's weights (`KINETICS400_V1`), or `timm`; see `load_visual_weights`.
         start: "sgmg-lite" for a new network on the two pretrained encoders of the embedded default.
     """
 
     pretrained: str | None = None
     text_weights: str | None = None
+    visual_weights: str | None = None
     start: Literal["sgmg-lite"] | None = None
 
 
@@ -46,6 +50,8 @@ class Recipe:
         run: folder of the run: checkpoint, logs and the trained model.
         seed: of weights, data and dropout.
         checkpoint_minutes: between checkpoints.
+        recompute_activations: of the visual encoder in the backward pass, not keeping them: a good part of the
+            memory for about a quarter more time (activation checkpointing).
         model: what training starts from.
         data: what it trains on.
         losses: weights of the losses.
@@ -57,6 +63,7 @@ class Recipe:
     run: Path = Path("runs/sgmg")
     seed: int = 0
     checkpoint_minutes: float = 10.0
+    recompute_activations: bool = False
     model: StartConfig = field(default_factory=StartConfig)
     data: DataConfig = field(default_factory=DataConfig)
     losses: LossConfig = field(default_factory=LossConfig)
@@ -81,6 +88,7 @@ def recipe_parser() -> ArgumentParser:
     parser.add_argument("--run", type=Path, default=Path("runs/sgmg"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint_minutes", type=float, default=10.0)
+    parser.add_argument("--recompute_activations", type=bool, default=False)
     for name, section in SECTIONS.items():
         parser.add_class_arguments(section, name)
     parser.add_class_arguments(Trainer, "trainer", skip=OWN_TRAINER_ARGUMENTS, instantiate=False)
@@ -110,7 +118,9 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     except ArgumentError as error:
         raise InputError(f"{path}: {_one_sentence(str(error))}") from error
     own = {section: made[section] for section in SECTIONS}
-    return Recipe(made.run, made.seed, made.checkpoint_minutes, **own, trainer=vars(made.trainer))
+    return Recipe(
+        made.run, made.seed, made.checkpoint_minutes, made.recompute_activations, **own, trainer=vars(made.trainer)
+    )
 
 
 def _one_sentence(message: str) -> str:
@@ -152,6 +162,8 @@ def new_model(config: StartConfig) -> SgMg:
         raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
     model = SgMg(SgMgConfig(**values | {"text_encoder": encoder.config.to_dict()}), tokenizer)
     model.text_encoder.backbone.load_state_dict(encoder.state_dict(), strict=False)
+    if config.visual_weights is not None:
+        load_visual_weights(model, config.visual_weights)
     return model
 
 

@@ -13,6 +13,7 @@ from sgmg.errors import InputError
 from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
 from sgmg.training.datamodule import ClipData
 from sgmg.training.module import SgMgTraining
+from sgmg.training.monitoring import Examples, LossTable
 from sgmg.training.recipe import Recipe, new_model
 
 #: Of Lightning, about what is so on purpose.
@@ -46,6 +47,8 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
     seed_everything(recipe.seed, verbose=False)
     data = ClipData(recipe.data, recipe.seed)
     model = new_model(recipe.model)
+    if recipe.recompute_activations:
+        model.visual_encoder.recompute_activations()
     module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
     trainer = make_trainer(recipe)
     with warnings.catch_warnings():
@@ -61,7 +64,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
     callbacks = arguments.pop("callbacks", None) or []
     callbacks = [callbacks] if not isinstance(callbacks, list) else list(callbacks)
     if arguments.get("enable_progress_bar") is not False:
-        callbacks.append(RichProgressBar())
+        callbacks += [RichProgressBar(), LossTable()]
     try:
         recipe.run.mkdir(parents=True, exist_ok=True)
         return Trainer(
@@ -71,7 +74,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
                 CSVLogger(recipe.run, name="csv", flush_logs_every_n_steps=1),
                 TensorBoardLogger(recipe.run, name="tensorboard"),
             ],
-            callbacks=[*callbacks, Checkpoints(recipe.run, recipe.checkpoint_minutes)],
+            callbacks=[*callbacks, Examples(recipe.run), Checkpoints(recipe.run, recipe.checkpoint_minutes)],
             enable_checkpointing=True,
             use_distributed_sampler=False,
         )

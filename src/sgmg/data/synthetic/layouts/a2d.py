@@ -92,7 +92,7 @@ def _annotate(folder: Path, labels: np.ndarray, objects: Sequence[int]) -> int:
     chosen = np.unique(shown[np.linspace(0, len(shown) - 1, ANNOTATED).round().astype(int)])
     for t in chosen:
         instances = [thing for thing in objects if (labels[t] == thing).any()]
-        masks = np.stack([labels[t].T == thing for thing in instances]).astype(np.uint8)  # (instances, W, H)
+        masks = np.stack([thing == labels[t].T for thing in instances]).astype(np.uint8)  # (instances, W, H)
         boxes = np.stack([_box(mask) for mask in masks], axis=1)  # (4, instances)
         with h5py.File(folder / f"{t + 1:05d}.h5", "w") as file:
             file["instance"] = np.array(instances)

@@ -1,10 +1,10 @@
 """Generated videos in the layout of JHMDB-Sentences: one sentence a video, three evaluated frames.
 
-    Rename_Images/ACTION/VIDEO/FRAME.png          FRAME from 00001; ACTION is how the thing moves
-    puppet_mask/ACTION/VIDEO/puppet_mask.mat      part_mask, (height, width, frames)
-    jhmdb_annotation.txt                          CSV: video_id,query
-    jhmdb_sentences_samples_metadata.json         the evaluated frames
-    synth.json
+Rename_Images/ACTION/VIDEO/FRAME.png          FRAME from 00001; ACTION is how the thing moves
+puppet_mask/ACTION/VIDEO/puppet_mask.mat      part_mask, (height, width, frames)
+jhmdb_annotation.txt                          CSV: video_id,query
+jhmdb_sentences_samples_metadata.json         the evaluated frames
+synth.json
 """
 
 from __future__ import annotations

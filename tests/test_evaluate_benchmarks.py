@@ -137,3 +137,10 @@ def test_mistakes_end_with_one_sentence(run, roots: dict[str, Path], tmp_path: P
         assert (code, out) == (2, "")
         assert message in err
         assert err.strip().splitlines()[-1].startswith("Error: ")
+
+
+def test_objects_are_merged_by_probability() -> None:
+    from sgmg.evaluation.ref_davis import merge
+
+    first, second = np.array([[[0.5, 0.6, 0.9, 0.7]]], np.float32), np.array([[[0.4, 0.8, 0.6, 0.7]]], np.float32)
+    assert merge(iter([first, second])).tolist() == [[[0, 2, 1, 1]]]

@@ -16,7 +16,14 @@ from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
 from sgmg.evaluation.expressions import evaluate
 from sgmg.evaluation.report import evaluation_table
-from sgmg.evaluation.video_masks import EncodedMasks, KeptPredictor, ModelPredictor, VideoMasks, save_masks
+from sgmg.evaluation.video_masks import (
+    DatasetVideo,
+    EncodedMasks,
+    KeptPredictor,
+    ModelPredictor,
+    VideoMasks,
+    save_masks,
+)
 from sgmg.segmentation import encode_masks
 
 
@@ -87,7 +94,9 @@ def test_limit_counts_videos(data: RefYouTubeVOS) -> None:
 def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTubeVOS) -> None:
     asked: list[tuple[int, list[str]]] = []
 
-    def segmenter(frames: np.ndarray, expressions: list[str], **_: object) -> SimpleNamespace:
+    def segmenter(video: DatasetVideo, expressions: list[str], **_: object) -> SimpleNamespace:
+        frames = np.stack([frame.image for frame in video])
+        assert video.size == (40, 60)
         assert frames.shape == (3, 40, 60, 3)
         assert frames.dtype == np.uint8
         asked.append((len(frames), expressions))
@@ -129,7 +138,7 @@ def test_kept_predictions_must_be_complete_and_of_the_right_size(data: RefYouTub
 
 def test_a_split_without_annotations_cannot_be_scored(data: RefYouTubeVOS) -> None:
     data.annotated = False
-    with pytest.raises(InputError, match="not public"):
+    with pytest.raises(InputError, match="no annotations to score against"):
         evaluate(data, perfect)
 
 
@@ -140,3 +149,10 @@ def test_the_table_has_kinds_the_mean_and_what_is_not_there(data: RefYouTubeVOS)
     assert "colour 2 100.0 100.0 100.0" in lines
     assert "all whose object is there 4 75.0 75.0 75.0" in lines
     assert "not there: 0.0 % left empty 1" in lines
+
+
+def test_frames_of_other_sizes_are_refused(data: RefYouTubeVOS) -> None:
+    path = data.frames_folder / "single" / "00005.jpg"
+    Image.open(path).resize((30, 20)).save(path)
+    with pytest.raises(InputError, match="00005 of single is 30x20, but its first is 60x40"):
+        list(DatasetVideo(data, data.videos[1]))

@@ -13,7 +13,8 @@ from PIL import Image
 from sgmg.data.mevis import MeViS
 from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
-from sgmg.evaluation.ref_youtube_vos import evaluate
+from sgmg.evaluation.expressions import evaluate
+from sgmg.evaluation.video_masks import EncodedMasks, VideoMasks
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def test_an_expression_may_mean_nothing(root: Path, tmp_path: Path) -> None:
 
 
 def test_unions_are_scored_like_objects(root: Path) -> None:
-    def perfect(data: Any, video: Video, expressions: list[Expression]) -> np.ndarray:
-        return np.stack([data.masks(video, expression).numpy() for expression in expressions])
+    def perfect(data: Any, video: Video, expressions: list[Expression]) -> list[VideoMasks]:
+        return [EncodedMasks.of(data.masks(video, expression).numpy()) for expression in expressions]
 
     assert evaluate(MeViS(root), perfect).to_dict()["J&F"] == 100  # type: ignore[arg-type]
     shuffled = evaluate(MeViS(root), perfect, shuffle_expressions=True).to_dict()  # type: ignore[arg-type]

@@ -18,8 +18,6 @@ from sgmg.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sgmg.data.video_data import VideoData
-    from sgmg.evaluation.single_frames import Samples
     from sgmg.segmenter import Segmenter
 
 evaluate_app = typer.Typer(help="Score masks against a benchmark's annotations.", no_args_is_help=True)
@@ -63,11 +61,9 @@ def evaluate_ref_youtube_vos(
 
     Example: [bold]sgmg evaluate ref-youtube-vos data --split valid --model runs/lite --json[/bold]
     """
-    from sgmg.data.ref_youtube_vos import RefYouTubeVOS
-
     source = Source(model, predictions, keep, device)
     _evaluate_expressions(
-        lambda: RefYouTubeVOS(root, split),
+        Data("ref-youtube-vos", root, split),
         source,
         Output(f"{root} {split}", json_output, csv, csv_expressions),
         clip_length,
@@ -102,11 +98,9 @@ def evaluate_mevis(
 
     Example: [bold]sgmg evaluate mevis mevis --model runs/mevis/model[/bold]
     """
-    from sgmg.data.mevis import MeViS
-
     source = Source(model, predictions, keep, device)
     _evaluate_expressions(
-        lambda: MeViS(root, split),
+        Data("mevis", root, split),
         source,
         Output(f"{root} {split}", json_output, csv, csv_expressions),
         clip_length,
@@ -148,14 +142,13 @@ def evaluate_ref_davis(
 
     Example: [bold]sgmg evaluate ref-davis17 ref-davis --model sgmg-t --keep labels[/bold]
     """
-    from sgmg.data.ref_davis import RefDAVIS17
     from sgmg.evaluation import ref_davis
     from sgmg.evaluation.report import davis_table
 
     source = Source(model, predictions, keep, device)
     output = Output(f"{root} {split}", json_output, csv, csv_expressions)
     length = clip_frames(clip_length)
-    data = RefDAVIS17(root, split)
+    data = Data("ref-davis17", root, split).open()
     predict: ref_davis.Predictor = (
         ref_davis.ModelPredictor(source.segmenter(), length, min_score)
         if predictions is None
@@ -195,11 +188,9 @@ def evaluate_a2d(
 
     Example: [bold]sgmg evaluate a2d a2d_sentences --model runs/a2d/model --csv videos.csv[/bold]
     """
-    from sgmg.data.a2d import A2DSentences
-
     source = Source(model, predictions, keep, device)
     output = Output(f"{root} {split}", json_output, csv, csv_expressions)
-    _evaluate_single_frames(lambda: A2DSentences(root, split, window), source, output, limit, rank=True)
+    _evaluate_single_frames(Data("a2d", root, split, window), source, output, limit, rank=True)
 
 
 @evaluate_app.command("jhmdb", no_args_is_help=True)
@@ -223,11 +214,9 @@ def evaluate_jhmdb(
 
     Example: [bold]sgmg evaluate jhmdb jhmdb_sentences --model runs/a2d/model[/bold]
     """
-    from sgmg.data.jhmdb import JHMDBSentences
-
     source = Source(model, predictions, keep, device)
     output = Output(str(root), json_output, csv, csv_expressions)
-    _evaluate_single_frames(lambda: JHMDBSentences(root, window), source, output, limit, rank=True)
+    _evaluate_single_frames(Data("jhmdb", root, None, window), source, output, limit, rank=True)
 
 
 def _add_refcoco(name: str, splits: str) -> None:
@@ -243,11 +232,9 @@ def _add_refcoco(name: str, splits: str) -> None:
         limit: options.Limit = None,
         device: options.Device = "auto",
     ) -> None:
-        from sgmg.data.refcoco import RefCOCO
-
         source = Source(model, predictions, keep, device)
         output = Output(f"{root} {name} {split}", json_output, csv, csv_expressions)
-        _evaluate_single_frames(lambda: RefCOCO(root, name, split), source, output, limit, rank=False)
+        _evaluate_single_frames(Data(name, root, split), source, output, limit, rank=False)
 
     evaluate_refcoco.__doc__ = f"""Precision, overall and mean IoU on {name} ({splits}), in percent.
 
@@ -275,6 +262,23 @@ class Result(Protocol):
 
 
 Evaluated = TypeVar("Evaluated", bound=Result)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which data, as it was typed."""
+
+    benchmark: str
+    root: Path
+    split: str | None
+    window: int | None = None
+
+    def open(self) -> Any:
+        from sgmg.data.benchmarks import open_benchmark
+
+        return open_benchmark(
+            self.benchmark, self.root, self.split, **({} if self.window is None else {"window": self.window})
+        )
 
 
 @dataclass(frozen=True)
@@ -329,7 +333,7 @@ class Output:
 
 
 def _evaluate_expressions(
-    open_data: Callable[[], VideoData],
+    data: Data,
     source: Source,
     output: Output,
     clip_length: str,
@@ -343,14 +347,14 @@ def _evaluate_expressions(
     from sgmg.evaluation.video_masks import KeptPredictor, ModelPredictor, Predictor
 
     length = clip_frames(clip_length)
-    data = open_data()
+    opened = data.open()
     predict: Predictor = (
         ModelPredictor(source.segmenter(), length, min_score)
         if source.predictions is None
         else KeptPredictor(source.predictions)
     )
     result = evaluate(
-        data,
+        opened,
         predict,
         shuffle_expressions=shuffle_expressions,
         limit=limit,
@@ -361,17 +365,15 @@ def _evaluate_expressions(
     output.show(result, evaluation_table)
 
 
-def _evaluate_single_frames(
-    open_data: Callable[[], Samples], source: Source, output: Output, limit: int | None, rank: bool
-) -> None:
+def _evaluate_single_frames(data: Data, source: Source, output: Output, limit: int | None, rank: bool) -> None:
     from sgmg.evaluation.report import instance_table
     from sgmg.evaluation.single_frames import KeptPredictor, ModelPredictor, Predictor, evaluate
 
-    data = open_data()
+    opened = data.open()
     predict: Predictor = (
         ModelPredictor(source.segmenter()) if source.predictions is None else KeptPredictor(source.predictions)
     )
-    result = evaluate(data, predict, rank=rank, limit=limit, keep=source.keep, progress=_progress)
+    result = evaluate(opened, predict, rank=rank, limit=limit, keep=source.keep, progress=_progress)
     output.show(result, instance_table)
 
 

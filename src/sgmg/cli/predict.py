@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sgmg.cli import options
 from sgmg.cli.arguments import clip_frames
 from sgmg.cli.progress import items_bar
-
-if TYPE_CHECKING:
-    from sgmg.data.video_data import VideoData
 
 predict_app = typer.Typer(help="Write a submission to a benchmark's server.", no_args_is_help=True)
 
@@ -39,11 +35,9 @@ def predict_ref_youtube_vos(
 
     Example: [bold]sgmg predict ref-youtube-vos data --model sgmg-t -o submission.zip[/bold]
     """
-    from sgmg.data.ref_youtube_vos import RefYouTubeVOS
-
     _predict(
         "ref-youtube-vos",
-        lambda: RefYouTubeVOS(root, split),
+        root,
         split,
         output,
         model,
@@ -73,14 +67,12 @@ def predict_mevis(
 
     Example: [bold]sgmg predict mevis mevis --model runs/mevis/model -o submission.zip[/bold]
     """
-    from sgmg.data.mevis import MeViS
-
-    _predict("mevis", lambda: MeViS(root, split), split, output, model, clip_length, min_score, device, overwrite)
+    _predict("mevis", root, split, output, model, clip_length, min_score, device, overwrite)
 
 
 def _predict(
     benchmark: str,
-    open_data: Callable[[], VideoData],
+    root: Path,
     split: str,
     output: Path,
     model: str | None,
@@ -89,13 +81,14 @@ def _predict(
     device: str,
     overwrite: bool,
 ) -> None:
+    from sgmg.data.benchmarks import open_benchmark
     from sgmg.evaluation.submission import check_submission, submit
     from sgmg.evaluation.video_masks import ModelPredictor
     from sgmg.segmenter import Segmenter
 
     length = clip_frames(clip_length)
     check_submission(output, overwrite)
-    data = open_data()
+    data = open_benchmark(benchmark, root, split)
     segmenter = Segmenter.from_pretrained(model, device=device)
     settings = {
         "benchmark": benchmark,

@@ -13,7 +13,7 @@ import numpy as np
 from sgmg.data.video_data import Expression, Video, VideoData
 from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
 from sgmg.evaluation.scores import Evaluation, ExpressionScore
-from sgmg.evaluation.video_masks import Predictor, VideoMasks, in_chunks, save_masks
+from sgmg.evaluation.video_masks import Predictor, VideoMasks, in_chunks, require_annotations, save_masks
 from sgmg.evaluation.workers import Workers
 from sgmg.output import new_folder
 
@@ -69,6 +69,7 @@ def evaluate(
         InputError: the split has no annotations, or an image is missing or broken, or the folder to keep masks in
             exists.
     """
+    require_annotations(data)
     videos = data.videos[:limit]
     skipped = 0
     scored: list[Question] = []

@@ -164,7 +164,9 @@ def coco_datasets(answers: Sequence[Answer]) -> tuple[dict[str, Any], dict[str, 
         {"id": index, "height": int(answer.annotation["size"][0]), "width": int(answer.annotation["size"][1])}
         for index, answer in enumerate(answers, 1)
     ]
-    right = [(index, answer.annotation, {}) for index, answer in enumerate(answers, 1)]
+    right: list[tuple[int, Rle, dict[str, float]]] = [
+        (index, answer.annotation, {}) for index, answer in enumerate(answers, 1)
+    ]
     found = [
         (index, mask, {"score": float(score)})
         for index, answer in enumerate(answers, 1)

@@ -17,7 +17,7 @@ from sgmg.errors import InputError
 from sgmg.evaluation.expressions import KEPT, Score
 from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
 from sgmg.evaluation.scores import Evaluation, ExpressionScore, MeanScore
-from sgmg.evaluation.video_masks import EncodedMasks, MaskFiles, VideoMasks, in_chunks, kept_folder
+from sgmg.evaluation.video_masks import EncodedMasks, MaskFiles, VideoMasks, in_chunks, kept_folder, require_annotations
 from sgmg.evaluation.workers import Workers
 from sgmg.output import new_folder
 
@@ -138,7 +138,8 @@ def merge(probabilities: Iterable[NDArray[np.float32]]) -> Labels:
     Returns:
         (T, H, W).
     """
-    labels, highest = np.zeros((), np.uint8), np.float32(PROBABLE)
+    labels: Labels = np.zeros((), np.uint8)
+    highest: NDArray[np.float32] = np.full((), PROBABLE, np.float32)
     for place, probability in enumerate(probabilities, 1):
         higher = probability > highest
         labels, highest = np.where(higher, np.uint8(place), labels), np.where(higher, probability, highest)
@@ -214,6 +215,7 @@ def evaluate(
         InputError: the split has no annotations, or an image is missing or broken, or the folder to keep labels in
             exists.
     """
+    require_annotations(data)
     videos = data.videos[:limit]
     score = Match if match_objects else Score
     whose: list[int] = []

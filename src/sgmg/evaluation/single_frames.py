@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from sgmg.data.benchmarks import Samples
 from sgmg.data.coco_masks import decode_segmentation
 from sgmg.data.sample import Sample
 from sgmg.errors import InputError
@@ -27,14 +28,6 @@ RESULTS = "predictions.json"
 
 SAMPLES_AHEAD = 4
 """Samples that are read while the network computes."""
-
-
-class Samples(Protocol):
-    """A split of a benchmark with one annotated frame a sample."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
 
 class Predictor(Protocol):
@@ -133,7 +126,7 @@ def evaluate(
     rank: bool = True,
     limit: int | None = None,
     keep: str | Path | None = None,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> InstanceEvaluation:
     """Score masks of single annotated frames.
 

@@ -10,6 +10,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy as np
 
 from sgmg.data.video_data import Video, VideoData
 from sgmg.errors import InputError
-from sgmg.evaluation.video_masks import MaskFiles, Predictor, in_chunks, save_masks
+from sgmg.evaluation.video_masks import MaskFiles, Predictor, VideoMasks, in_chunks, save_masks
+from sgmg.evaluation.workers import Workers
 
 FOLDER = "Annotations"
 _SETTINGS = "settings.json"
@@ -71,9 +73,12 @@ def submit(
     target, partial = check_submission(output, overwrite), partial_folder(output)
     _take_up(partial, settings)
     folder = partial / FOLDER
-    for video in progress(data.videos):
-        if problem(folder, data, video) is not None:
-            _write_video(folder, data, video, predict)
+    with Workers[None](data) as pool:
+        for video in progress(data.videos):
+            if problem(folder, data, video) is not None:
+                masks = predict(data, video, video.expressions)
+                pool.submit(WriteVideo(video, masks, folder))  # while the next is predicted
+        pool.results()
     for video in data.videos:
         if wrong := problem(folder, data, video):
             raise InputError(f"{wrong} Run the same command again.")
@@ -119,17 +124,24 @@ def _take_up(partial: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _write_video(folder: Path, data: VideoData, video: Video, predict: Predictor) -> None:
-    """Write all masks of a video; its folder takes its name when all are there."""
-    draft, final = folder.with_name(f"{video.name}.unfinished"), folder / video.name
-    for leftover in (draft, final):  # of a run that was interrupted, or whose masks were damaged since
-        if leftover.exists():
-            shutil.rmtree(leftover)
-    for expression, masks in zip(video.expressions, predict(data, video, video.expressions), strict=True):
-        save_masks(masks, draft / expression.id, video.frames)
-    folder.mkdir(exist_ok=True)
-    draft.mkdir(parents=True, exist_ok=True)  # of a video without expressions
-    draft.replace(final)
+@dataclass(frozen=True)
+class WriteVideo:
+    """The job of writing all masks of a video below a folder, where it takes its name when they are there."""
+
+    video: Video
+    masks: Sequence[VideoMasks]
+    folder: Path
+
+    def __call__(self, data: VideoData) -> None:
+        draft, final = self.folder.with_name(f"{self.video.name}.unfinished"), self.folder / self.video.name
+        for leftover in (draft, final):  # of a run that was interrupted, or whose masks were damaged since
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        draft.mkdir()
+        for expression, masks in zip(self.video.expressions, self.masks, strict=True):
+            save_masks(masks, draft / expression.id, self.video.frames)
+        self.folder.mkdir(exist_ok=True)
+        draft.replace(final)
 
 
 def _zip(path: Path, folder: Path, videos: Iterable[Video]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from sgmg import video as video_source
 from sgmg.data.images import read_labels
 from sgmg.data.video_data import Expression, Video, VideoData
 from sgmg.errors import InputError
@@ -24,6 +25,29 @@ BoolArray = NDArray[np.bool_]
 
 FRAMES_AT_ONCE = 16
 """Masks that are looked at together: long videos in high resolution do not fit into memory."""
+
+
+class DatasetVideo(video_source.Video):
+    """Frames of a dataset, read as they are asked for: memory does not grow with the video's length."""
+
+    def __init__(self, data: VideoData, video: Video) -> None:
+        super().__init__()
+        self.source = video.name
+        self.size = data.size(video)
+        self.frame_count = len(video.frames)
+        self.fps = video_source.DEFAULT_FPS
+        self.time_base = 1 / self.fps
+        self._data, self._video = data, video
+
+    def __iter__(self) -> Iterator[video_source.Frame]:
+        for index, name in enumerate(self._video.frames):
+            image = self._data.frames(self._video, [index])[0].permute(1, 2, 0).numpy()
+            if image.shape[:2] != self.size:
+                raise InputError(
+                    f"Frame {name} of {self.source} is {image.shape[1]}x{image.shape[0]}, but its first is "
+                    f"{self.size[1]}x{self.size[0]}: all frames of a video must have one size."
+                )
+            yield video_source.Frame(image, index / self.fps, 1 / self.fps, name)
 
 
 class VideoMasks(Protocol):
@@ -84,6 +108,19 @@ class MaskFiles:
         return labels
 
 
+def require_annotations(data: VideoData) -> None:
+    """Tell before any work whether masks can be scored.
+
+    Raises:
+        InputError: the split has no annotations.
+    """
+    if not data.annotated:
+        raise InputError(
+            f"The split of {data.list_file} has no annotations to score against, as those that only a benchmark's "
+            "server knows; sgmg predict writes what the server takes."
+        )
+
+
 def in_chunks(frames: int) -> list[range]:
     """Indices of a video's frames, a few at a time."""
     return [range(start, min(start + FRAMES_AT_ONCE, frames)) for start in range(0, frames, FRAMES_AT_ONCE)]
@@ -122,7 +159,7 @@ class ModelPredictor:
 
     def __call__(self, data: VideoData, video: Video, expressions: Sequence[Expression]) -> list[VideoMasks]:
         texts = list(dict.fromkeys(expression.text for expression in expressions))
-        frames = data.frames(video).permute(0, 2, 3, 1).numpy()
+        frames = DatasetVideo(data, video)
         found = self.segmenter(frames, texts, clip_length=self.clip_length, min_score=self.min_score).rles
         return [EncodedMasks(found[texts.index(expression.text)]) for expression in expressions]
 

@@ -337,11 +337,15 @@ def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """RGB pixels as they are meant to be seen, (H, W, 3) uint8."""
+    """RGB pixels as they are meant to be seen, (H, W, 3) uint8.
+
+    In one thread: a frame that is freed waits for the threads that converted it, for ever in a forked process
+    (such as a DataLoader's worker), where these are not there.
+    """
     if any(component.is_alpha for component in frame.format.components) or frame.format.has_palette:
-        image = _over_black(frame.to_ndarray(format="rgba"))
+        image = _over_black(frame.to_ndarray(format="rgba", threads=1))
     else:
-        image = frame.to_ndarray(format="rgb24")
+        image = frame.to_ndarray(format="rgb24", threads=1)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
         image = _apply_display_matrix(image, np.frombuffer(bytes(matrix)[:36], np.int32).reshape(3, 3))

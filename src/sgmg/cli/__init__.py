@@ -7,6 +7,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from sgmg.cli.bench import bench_app
 from sgmg.cli.convert import convert
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
@@ -48,6 +49,7 @@ app.add_typer(predict_app, name="predict")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
 app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 app.command(no_args_is_help=True)(convert)
 
 

@@ -15,11 +15,7 @@ from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
 from sgmg.training.batch import collate
 from sgmg.training.clips import DrawnClips, EntryClips, Source
-from sgmg.training.datamodule import SourceConfig, open_source
-
-PLAIN = AugmentationConfig(photometric=False, flip=0.0, resize=False, crop=False)
-"""Clips as they lie on disk."""
-
+from sgmg.training.datamodule import AS_THEY_ARE, SourceConfig, open_source
 
 @dataclass(frozen=True)
 class LoadingSpeed:
@@ -76,7 +72,7 @@ def benchmark_source(
     split = split or ("train" if trained else benchmark.default_split)
     if split not in benchmark.splits and not benchmark.own_splits:
         raise InputError(f"{benchmark.title} has no split '{split}': use {' or '.join(benchmark.splits)}.")
-    config = AugmentationConfig() if augment else PLAIN
+    config = AugmentationConfig() if augment else AS_THEY_ARE
     if not trained:
         windows = benchmark.open(root, split, window=clip_length)
         clips = EntryClips([windows], lambda entry: entry.id)

@@ -16,6 +16,7 @@ from sgmg.errors import InputError
 from sgmg.training.batch import collate
 from sgmg.training.clips import DrawnClips, EntryClips, Source
 from sgmg.training.datamodule import AS_THEY_ARE, SourceConfig, open_source
+from sgmg.training.loading import worker_errors
 
 @dataclass(frozen=True)
 class LoadingSpeed:
@@ -109,15 +110,16 @@ def loading_speed(
     ahead = max(1, 2 * workers)  # what a DataLoader prefetches
     batches = -(-clips // batch_size)
     draws = [list(range(first, first + batch_size)) for first in range(0, (ahead + batches) * batch_size, batch_size)]
-    loader = iter(DataLoader(DrawnClips([source], 0), batch_sampler=draws, num_workers=workers, collate_fn=collate))
-    begin = time.perf_counter()
-    for _ in range(ahead):
-        next(loader)
-    start = time.perf_counter()
-    frames = samples = 0
-    for _ in progress(range(batches)):
-        batch = next(loader)
-        frames += batch.frames.shape[0] * batch.frames.shape[1]
-        samples += len(batch.expressions)
-    end = time.perf_counter()
+    with worker_errors():
+        loader = iter(DataLoader(DrawnClips([source], 0), batch_sampler=draws, num_workers=workers, collate_fn=collate))
+        begin = time.perf_counter()
+        for _ in range(ahead):
+            next(loader)
+        start = time.perf_counter()
+        frames = samples = 0
+        for _ in progress(range(batches)):
+            batch = next(loader)
+            frames += batch.frames.shape[0] * batch.frames.shape[1]
+            samples += len(batch.expressions)
+        end = time.perf_counter()
     return LoadingSpeed(workers, start - begin, max(end - start, 1e-9), batches * batch_size, frames, samples)

@@ -18,7 +18,6 @@ from sgmg.training.batch import collate
 from sgmg.training.clips import Clips, DrawnClips, DrawSampler, EntryClips, FixedClips, Source, VideoClips
 from sgmg.training.module import SgMgTraining
 
-
 AS_THEY_ARE = AugmentationConfig(photometric=False, flip=0.0, resize=False, crop=False)
 """Clips as they lie on disk."""
 

@@ -19,7 +19,6 @@ def worker_errors() -> Iterator[None]:
     except (InputError, OSError) as error:
         name = type(error).__name__
         pattern = rf"\ACaught {name} in DataLoader worker process.*^(?:[\w.]+\.)?{name}: (.*?)\s*\Z"
-        if not (match := re.search(pattern, str(error), re.DOTALL | re.MULTILINE)):
-            raise
-        sentence = match[1]
-    raise InputError(sentence)
+        if match := re.search(pattern, str(error), re.DOTALL | re.MULTILINE):
+            raise InputError(match[1]) from None
+        raise

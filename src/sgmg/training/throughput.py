@@ -18,6 +18,7 @@ from sgmg.training.clips import DrawnClips, EntryClips, Source
 from sgmg.training.datamodule import AS_THEY_ARE, SourceConfig, open_source
 from sgmg.training.loading import worker_errors
 
+
 @dataclass(frozen=True)
 class LoadingSpeed:
     """What a loader did.
@@ -71,8 +72,7 @@ def benchmark_source(
     """
     trained = "train" in benchmark.splits
     split = split or ("train" if trained else benchmark.default_split)
-    if split not in benchmark.splits and not benchmark.own_splits:
-        raise InputError(f"{benchmark.title} has no split '{split}': use {' or '.join(benchmark.splits)}.")
+    benchmark.require_split(split)
     config = AugmentationConfig() if augment else AS_THEY_ARE
     if not trained:
         windows = benchmark.open(root, split, window=clip_length)
@@ -81,7 +81,8 @@ def benchmark_source(
     images = benchmark.name.startswith("refcoco")
     kind: Any = "refcoco" if images else benchmark.name
     datasets = (benchmark.name,) if images else ()
-    return open_source(SourceConfig(kind, root, split, datasets, clip_length=clip_length, augmentation=config), seed=0)
+    length = 1 if images else clip_length
+    return open_source(SourceConfig(kind, root, split, datasets, clip_length=length, augmentation=config), seed=0)
 
 
 def loading_speed(

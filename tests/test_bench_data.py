@@ -1,12 +1,10 @@
 """`sgmg bench data` loads what a training would, and says how fast."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from sgmg.cli import main
 from sgmg.data.benchmarks import BENCHMARKS, find_benchmark
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.layouts import LAYOUTS
@@ -30,20 +28,6 @@ def test_every_benchmark_can_be_measured(tmp_path: Path, name: str) -> None:
     assert (speed.clips, speed.samples) == (4, 4)  # whole batches
     assert speed.frames == (4 if name.startswith("refcoco") else 12)
     assert speed.frames_per_second == speed.frames / speed.seconds > 0
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Type a command; get exit code, standard output and standard error."""
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sgmg", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return typed
 
 
 def test_the_command_compares_numbers_of_workers(run, tmp_path: Path) -> None:

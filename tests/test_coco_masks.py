@@ -57,6 +57,12 @@ def test_several_polygons_are_one_object_and_may_reach_a_little_outside() -> Non
     assert mask.sum() == 32
 
 
+def test_points_and_lines_beside_polygons_cover_nothing() -> None:
+    mask = decode_segmentation([[9, 9], [0, 0, 4, 0, 4, 4, 0, 4], [1, 9, 9, 1], []], (10, 10), "here")
+    assert mask[:4, :4].all()
+    assert mask.sum() == 16
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [

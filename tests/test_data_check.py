@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgmg.cli import main
 from sgmg.data.a2d import A2DSentences
 from sgmg.data.check import check_benchmark
 from sgmg.data.check.report import LISTED, Report
@@ -263,19 +261,10 @@ def test_only_the_split_asked_for(copied: Callable[[str], Path]) -> None:
     assert kinds(check_benchmark(YOUTUBE, root, "valid")) == {}
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Type a command; get exit code, standard output and standard error."""
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["sgmg", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        output = capsys.readouterr()
-        return int(end.value.code or 0), output.out, output.err
-
-    return typed
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables have room for paths."""
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 def test_the_command_tells_in_a_table(run, copied: Callable[[str], Path]) -> None:

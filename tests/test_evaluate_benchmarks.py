@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,38 @@ def test_perfect_labels_score_100_and_mixed_up_ones_only_where_objects_are_match
     assert [one["J&F"] for one in result["annotators"][:3]] == [100, 100, 100]
     assert result["annotators"][3]["J&F"] < 50
     assert json.loads(run(*words, "--json", "--match-objects")[1])["J&F"] == 100
+
+
+def test_void_counts_for_nothing_and_matching_counts_objects_that_nobody_means(
+    run, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    """As the DAVIS 2017 evaluation has it, which knows only what is annotated."""
+    from sgmg.data.images import save_labels
+    from sgmg.data.ref_davis import RefDAVIS17
+
+    root = shutil.copytree(roots["ref-davis17"], tmp_path / "data")
+    expressions = root / "meta_expressions/valid/meta_expressions.json"
+    lists = json.loads(expressions.read_text())
+    name = next(name for name, video in lists["videos"].items() if len(video["expressions"]) == 8)
+    video = lists["videos"][name]
+    lists["videos"] = {name: video | {"expressions": {str(k): video["expressions"][str(k)] for k in range(4)}}}
+    expressions.write_text(json.dumps(lists))
+    data = RefDAVIS17(root)
+    labels = data.annotations(data.videos[0]).numpy().astype(np.uint8)
+    assert set(np.unique(labels[0])) >= {1, 2}
+    for t, frame in enumerate(video["frames"]):
+        annotation, prediction = labels[t].copy(), np.where(labels[t] == 1, 1, 0).astype(np.uint8)
+        annotation[:8], prediction[:8] = 255, 1
+        save_labels(root / f"valid/Annotations/{name}/{frame}.png", annotation)
+        for annotator in range(4):
+            (tmp_path / f"kept/anno_{annotator}/{name}").mkdir(parents=True, exist_ok=True)
+            save_labels(tmp_path / f"kept/anno_{annotator}/{name}/{frame}.png", prediction)
+    words = ("evaluate", "ref-davis17", root, "--workers", 1, "--predictions", tmp_path / "kept", "--json")
+    assert json.loads(run(*words)[1])["J&F"] == 100
+    matched = json.loads(run(*words, "--match-objects")[1])
+    missed = 100 * np.mean([not (frame[8:] == 2).any() for frame in labels])  # empty where it is to be empty
+    assert matched["J"] == matched["F"] == pytest.approx((100 + missed) / 2)
+    assert matched["expressions"] == 8  # two objects for each annotator
 
 
 def test_mistakes_end_with_one_sentence(run, roots: dict[str, Path], tmp_path: Path) -> None:

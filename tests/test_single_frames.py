@@ -69,6 +69,16 @@ def test_the_model_sees_the_window_and_gives_all_masks_of_its_annotated_frame(
     assert answers[0][1] == ModelPredictor(segmenter)("", data[0])[1]
 
 
+def test_sentences_are_asked_as_networks_are_trained_on_them(
+    tiny_model: SgMg, data: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    tokenize = tiny_model.tokenize
+    monkeypatch.setattr(tiny_model, "tokenize", lambda texts: asked.extend(texts) or tokenize(texts))
+    ModelPredictor(Segmenter(tiny_model, "cpu"))("", replace(data[0], expression=" A  Man in BLUE"))
+    assert set(asked) == {"a man in blue"}
+
+
 def test_an_image_is_a_clip_of_one_frame(tiny_model: SgMg, data: list[Sample]) -> None:
     image = replace(data[0], frames=data[0].frames[1:2], masks=data[0].masks[1:2], frame_names=["1"], annotated=None)
     masks, _ = ModelPredictor(Segmenter(tiny_model, "cpu"))("0", image)

@@ -90,6 +90,7 @@ def test_a_real_folder_of_images_is_never_touched(tmp_path: Path) -> None:
 def test_instances_are_coco_and_references_fit_them(tmp_path: Path) -> None:
     write_layout(tmp_path, "refcoco", 4)
     coco = COCO(tmp_path / "refcoco" / "instances.json")
+    assert {"info", "licenses"} < coco.dataset.keys()  # which converters copy
     references = pickle.loads((tmp_path / "refcoco" / "refs(unc).p").read_bytes())
     assert {reference["split"] for reference in references} == {"train", "val", "testA", "testB"}
     for reference in references:

@@ -17,6 +17,8 @@ from ref_youtube_vos_layout import write_dataset
 from typer.testing import CliRunner
 
 from sgmg.cli import app
+from sgmg.data.synthetic import SyntheticConfig
+from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.training.averaging import WeightAverage
@@ -307,6 +309,24 @@ def test_weights_are_averaged_and_put_back() -> None:
     resumed.load_state_dict(average.state_dict())
     with resumed.applied():
         assert layer.weight.item() == inside
+
+
+def test_what_a_process_that_loads_data_cannot_read_is_one_sentence(
+    run: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    write_videos(tmp_path / "data", SyntheticConfig(size=(64, 96), length=3, objects=(2, 2)), seed=0, count=1)
+    broken = tmp_path / "data/train/JPEGImages/000000/00001.jpg"
+    broken.write_bytes(b"no image")
+    settings["data"] = {"kind": "ref-youtube-vos", "root": str(tmp_path / "data"), "clip_length": 3, "workers": 1}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    for words in (
+        ("train", tmp_path / "recipe.yaml"),
+        ("bench", "data", "ref-youtube-vos", tmp_path / "data", "--workers", 1),
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert f"Error: {broken} is not a readable image: its format is unknown.\n" in err
+        assert "Traceback" not in err
 
 
 def test_validation_tells_kinds_and_absent_things_apart() -> None:

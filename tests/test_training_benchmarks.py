@@ -105,3 +105,29 @@ def test_parts_of_a_mix_lie_below_its_root(tmp_path: Path) -> None:
 def test_images_without_motion_make_no_clips(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="image_motion=true"):
         open_source(DataConfig(kind="refcoco", root=tmp_path, clip_length=5), 0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"kind": "a2d"}, {"kind": "ref-youtube-vos", "clip_length": 3}], ids=["annotated frames", "lengths"]
+)
+def test_parts_of_a_mix_must_fit_into_one_batch(tmp_path: Path, other: dict[str, Any]) -> None:
+    parts = [SourceConfig(kind="mevis", root=tmp_path), SourceConfig(**other, root=tmp_path)]
+    with pytest.raises(InputError, match=r"The parts of data\.mix must give clips of one clip_length"):
+        ClipData(DataConfig(mix=parts))
+
+
+def test_validation_is_resized_as_its_recipe_says(tmp_path: Path) -> None:
+    write_videos(tmp_path, SMALL, seed=0, count=1)
+    recipe = {
+        "data": {
+            "kind": "ref-youtube-vos", "root": str(tmp_path), "clip_length": 3,
+            "validation": {"kind": "ref-youtube-vos", "clip_length": 3},
+        }
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    change = "data.validation.augmentation={resize: true, short_sides: [32]}"
+    for changes, height in (([], 64), ([change], 32)):
+        validation = ClipData(read_recipe(tmp_path / "recipe.yaml", changes).data).validation
+        assert validation is not None
+        assert validation.source.augmentation.config.flip == 0
+        assert validation[0][0].frames.shape[-2] == height

@@ -11,7 +11,7 @@ from sgmg.data.sample import Sample
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
-from sgmg.training.clips import DrawnClips, DrawSampler, Source, VideoClips
+from sgmg.training.clips import DrawnClips, DrawSampler, FixedClips, Source, VideoClips
 from sgmg.training.datamodule import DataConfig, SourceConfig, open_source
 
 NOTHING = AugmentationConfig(flip=0, photometric=False, resize=False)
@@ -74,6 +74,17 @@ def test_sources_are_mixed_by_their_weights() -> None:
     assert 125 < sum(sentence.startswith("often") for sentence in drawn) < 175
     new = [sentence for sentence in drawn if sentence.startswith("new")]
     assert len(set(new)) == len(new)
+
+
+def test_validation_looks_at_the_same_clips_from_all_over_its_source() -> None:
+    varied = Augmentation(AugmentationConfig(flip=0.5, photometric=False, short_sides=(32, 48, 64)))
+    clips = FixedClips(Source(Numbered(100), varied, 100), 4, seed=0)
+    first, second = ([clips[place][0] for place in range(len(clips))] for _ in range(2))
+    assert clips.indices == [0, 25, 50, 75]
+    assert [sample.expression for sample in first] == [sample.expression for sample in second]
+    assert all(torch.equal(one.frames, other.frames) for one, other in zip(first, second, strict=True))
+    assert {min(sample.frames.shape[-2:]) for sample in first} <= {32, 48, 64}  # augmentation is applied
+    assert len(FixedClips(Source(Numbered(3), varied, 3), 64, seed=0)) == 3
 
 
 def test_batches_go_on_where_training_stands_and_whole_epochs_follow() -> None:

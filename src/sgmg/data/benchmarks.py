@@ -47,6 +47,15 @@ class Benchmark:
     own_splits: bool = False
     published: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
 
+    def require_split(self, split: str) -> None:
+        """Check that the benchmark may have a split of this name.
+
+        Raises:
+            InputError: it has none.
+        """
+        if split not in self.splits and not self.own_splits:
+            raise InputError(f"{self.title} has no split '{split}': use {' or '.join(self.splits)}.")
+
     def open(self, root: str | Path, split: str | None = None, **options: Any) -> Any:
         """The reader of a split, by default of `default_split`.
 
@@ -59,8 +68,7 @@ class Benchmark:
             InputError: there is no such split, or what the reader needs is missing or broken.
         """
         split = self.default_split if split is None else split
-        if split not in self.splits and not self.own_splits:
-            raise InputError(f"{self.title} has no split '{split}': use {' or '.join(self.splits)}.")
+        self.require_split(split)
         module, reader = self.reader
         chosen = {**self.options, **options} | ({"split": split} if self.takes_split else {})
         return getattr(import_module(f"sgmg.data.{module}"), reader)(root, **chosen)
@@ -98,8 +106,8 @@ BENCHMARKS: dict[str, Benchmark] = {
             ("a2d", "A2DSentences"),
             ("train", "test"),
             "test",
-            # 6,656 with the row "1 (copy)", which is not read.
-            published={"": {"videos": (3782,), "sentences": (6655, 6656)}},
+            # The published file has 6,655 rows, of which "1 (copy)" is not read; the paper says 6,656.
+            published={"": {"videos": (3782,), "sentences": (6654,)}},
         ),
         Benchmark(
             "jhmdb",

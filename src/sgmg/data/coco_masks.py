@@ -25,8 +25,10 @@ def check_segmentation(segmentation: Any, where: str) -> None:
         raise InputError(f"{where}: its segmentation is neither a list of polygons nor run lengths.")
     else:
         for polygon in segmentation:
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-                raise InputError(f"{where}: a polygon is no list of x, y, x, y, … of at least three points.")
+            if not isinstance(polygon, list) or len(polygon) % 2:
+                raise InputError(f"{where}: a polygon is no list of x, y, x, y, …")
+        if not _with_area(segmentation):
+            raise InputError(f"{where}: none of its polygons has at least three points.")
 
 
 def decode_segmentation(segmentation: Any, size: tuple[int, int], where: str) -> BoolArray:
@@ -45,7 +47,7 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int], where: str) ->
         return _decode_rle(segmentation, size, where)
     height, width = size
     polygons = []
-    for polygon in segmentation:
+    for polygon in _with_area(segmentation):
         try:
             points = np.asarray(polygon, np.float64)
         except (OverflowError, TypeError, ValueError):
@@ -55,6 +57,11 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int], where: str) ->
             raise InputError(f"{where}: a polygon has points that are no numbers, or far outside of the image.")
         polygons.append(points.tolist())
     return coco.decode(coco.merge(coco.frPyObjects(polygons, height, width))).astype(bool)
+
+
+def _with_area(polygons: list[list[Any]]) -> list[list[Any]]:
+    """Those of at least three points: beside them annotations of COCO have a few that are points or lines."""
+    return [polygon for polygon in polygons if len(polygon) >= 6]
 
 
 def _rle_size(rle: dict[str, Any], where: str) -> tuple[int, int]:

@@ -48,3 +48,8 @@ class Sample:
         if present.any():
             boxes[present] = masks_to_boxes(self.masks[present])
         return boxes
+
+
+def plain_sentence(expression: str) -> str:
+    """An expression as networks are trained on it: lower case, single spaces (as published)."""
+    return " ".join(expression.lower().split())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,25 @@ from sgmg.evaluation.workers import Workers
 from sgmg.output import new_folder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sgmg.segmenter import Segmenter
 
 ANNOTATORS = 4
 PROBABLE = 0.5
 """A pixel is an object's only where it is more probable than this."""
 
+VOID = 255
+"""Label of pixels that nobody annotated: predictions there count neither for nor against."""
+
 Labels = NDArray[np.uint8]
 
 
 class DavisData(VideoData, Protocol):
-    """Ref-DAVIS17: every object has an expression of each annotator."""
+    """Ref-DAVIS17: every expression means one object, of which each annotator has one."""
+
+    def annotations(self, video: Video, indices: Sequence[int] | None = None) -> Tensor:
+        """Object id of every pixel, (T, H, W), 0 is background and 255 void; all frames, or those at ``indices``."""
 
     def annotator(self, expression: Expression) -> int:
         """Who said it, 0 to 3."""
@@ -206,6 +214,7 @@ def evaluate(
         predict: gives the labels.
         match_objects: score each object against whichever label fits best, no label twice, as the unsupervised DAVIS
             evaluation does with which most published scores were made: it forgives a model that mixes objects up.
+            It also counts objects of the first frame that no expression means, and no others.
         limit: only that many videos, the first.
         workers: score in that many processes while the next video is predicted; 1 scores in a thread. See `Workers`.
         keep: folder to make for the labels, as ANNOTATOR/VIDEO/FRAME.png with ids of objects.
@@ -217,8 +226,8 @@ def evaluate(
     """
     require_annotations(data)
     videos = data.videos[:limit]
-    score = Match if match_objects else Score
-    whose: list[int] = []
+    score = Match if match_objects else ScoreOwn
+    whose: list[int] = []  # of each job
     with ExitStack() as stack:
         folder = None if keep is None else stack.enter_context(new_folder(keep, marker=KEPT))
         pool: Workers[list[ExpressionScore]] = stack.enter_context(Workers(data, workers))
@@ -226,44 +235,82 @@ def evaluate(
             for annotator, masks in enumerate(predict(data, video)):
                 expressions = objects(data, video, annotator)
                 pool.submit(score(video, list(zip(expressions, masks, strict=True))))
-                whose += [annotator] * len(expressions)
+                whose.append(annotator)
                 if folder is not None:
                     ids = [object_id(expression) for expression in expressions]
                     pool.submit(Keep(video, masks, ids, folder / folder_of(annotator) / video.name))
-        scores = [score for scores in pool.results() for score in scores]
+                    whose.append(annotator)
+        done = list(zip(whose, pool.results(), strict=True))
         if folder is not None:
             (folder / KEPT).write_text("ANNOTATOR/VIDEO/FRAME.png: ids of objects, 0 is background.\n")
     return DavisEvaluation(
         [
-            Evaluation([one for one, who in zip(scores, whose, strict=True) if who == annotator], videos=len(videos))
+            Evaluation([score for who, scores in done if who == annotator for score in scores], videos=len(videos))
             for annotator in range(ANNOTATORS)
         ],
         match_objects,
     )
 
 
+class WithoutVoid:
+    """Masks without the pixels that nobody annotated.
+
+    Args:
+        data: which pixels they are.
+        video: of the masks.
+    """
+
+    def __init__(self, data: DavisData, video: Video) -> None:
+        self._data, self._video = data, video
+        self._last: tuple[list[int], NDArray[np.bool_]] | None = None
+
+    def of(self, masks: VideoMasks) -> VideoMasks:
+        """The same masks, but False in void."""
+        return lambda indices: masks(indices) & self._annotated(indices)
+
+    def _annotated(self, indices: Sequence[int]) -> NDArray[np.bool_]:
+        if self._last is None or self._last[0] != list(indices):  # masks of several objects are looked at in turn
+            self._last = list(indices), self._data.annotations(self._video, indices).numpy() != VOID
+        return self._last[1]
+
+
+class ScoreOwn(Score):
+    """The job of scoring masks of one video, each against the object that its expression means."""
+
+    def __call__(self, data: VideoData) -> list[ExpressionScore]:
+        void = WithoutVoid(cast(DavisData, data), self.video)
+        return Score(self.video, [(expression, void.of(masks)) for expression, masks in self.pairs])(data)
+
+
 class Match(Score):
-    """The job of scoring masks of one video, each against the object that it fits best."""
+    """The job of scoring masks of one video, each object against the mask that fits it best.
+
+    Objects are those of the first frame, numbered from 1 to the highest, whether an expression means them or not.
+    """
 
     def __call__(self, data: VideoData) -> list[ExpressionScore]:
         from scipy.optimize import linear_sum_assignment
 
-        count = len(self.pairs)
-        region, boundary = np.zeros((2, count, count, len(self.video.frames)))  # objects, masks, frames
+        davis = cast(DavisData, data)
+        first = davis.annotations(self.video, [0])
+        meant = {object_id(expression): expression for expression, _ in self.pairs}
+        highest = int(first.masked_fill(first == VOID, 0).max())
+        truths = [meant.get(number, Expression("", "", (number,))) for number in range(1, highest + 1)]
+        void = WithoutVoid(davis, self.video)
+        masks = [void.of(masks) for _, masks in self.pairs]
+        size = data.size(self.video)
+        masks += [lambda indices: np.zeros((len(indices), *size), bool)] * (len(truths) - len(masks))
+        region, boundary = np.zeros((2, len(truths), len(masks), len(self.video.frames)))
         for chunk in in_chunks(len(self.video.frames)):
-            predictions = [masks(chunk) for _, masks in self.pairs]
+            predictions = [of(chunk) for of in masks]
             place = slice(chunk.start, chunk.stop)
-            for row, (expression, _) in enumerate(self.pairs):
-                annotation = data.masks(self.video, expression, chunk).numpy()
+            for row, truth in enumerate(truths):
+                annotation = data.masks(self.video, truth, chunk).numpy()
                 for column, prediction in enumerate(predictions):
                     region[row, column, place] = region_similarity(prediction, annotation)
                     boundary[row, column, place] = boundary_accuracy(prediction, annotation)
-        both = (region.mean(2) + boundary.mean(2)) / 2
-        _, chosen = linear_sum_assignment(both, maximize=True)
-        matched = [
-            (expression, self.pairs[column][1]) for (expression, _), column in zip(self.pairs, chosen, strict=True)
-        ]
-        return Score(self.video, matched)(data)
+        _, chosen = linear_sum_assignment((region.mean(2) + boundary.mean(2)) / 2, maximize=True)
+        return Score(self.video, [(truth, masks[column]) for truth, column in zip(truths, chosen, strict=True)])(data)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sgmg.data.benchmarks import Samples
 from sgmg.data.coco_masks import decode_segmentation
-from sgmg.data.sample import Sample
+from sgmg.data.sample import Sample, plain_sentence
 from sgmg.errors import InputError
 from sgmg.evaluation.instances import Answer, InstanceEvaluation
 from sgmg.output import check_output, new_folder
@@ -40,6 +40,8 @@ class Predictor(Protocol):
 class ModelPredictor:
     """All masks of a `Segmenter`; sentences about one frame, if they come in a row, share the visual encoder's work.
 
+    Published evaluation of these benchmarks reads sentences as training does, in lower case; encoders may tell.
+
     Args:
         segmenter: the model.
     """
@@ -54,7 +56,7 @@ class ModelPredictor:
         if self._features is None or self._clip != clip or not sample.frame_names:
             self._features = self.segmenter.encode(sample.frames.permute(0, 2, 3, 1).numpy())
             self._clip = clip
-        found = self._features.candidates(sample.expression, annotated_frame(sample))
+        found = self._features.candidates(plain_sentence(sample.expression), annotated_frame(sample))
         return encode_masks(found.masks), found.scores.tolist()
 
 

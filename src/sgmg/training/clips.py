@@ -172,6 +172,31 @@ class DrawnClips(Dataset[list[Sample]]):
             return source.augmentation(source.clips[index])
 
 
+class FixedClips(Dataset[list[Sample]]):
+    """Clips to validate on: spread over their source, and the same each time, with what augmentation does to them.
+
+    Args:
+        source: where they come from.
+        count: how many, or all that there are.
+        seed: of the choices that augmentation and clips make.
+    """
+
+    def __init__(self, source: Source, count: int, seed: int) -> None:
+        self.source, self.seed = source, seed
+        count = min(count, source.length)
+        # Neighbours are often of one video, and say the same again.
+        self.indices = [place * source.length // count for place in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> list[Sample]:
+        index = self.indices[place]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed(self.seed, index, 2))
+            return self.source.augmentation(self.source.clips[index])
+
+
 class DrawSampler(Sampler[list[int]]):
     """The numbers of the draws of each batch of one process, from where training stands to the epoch's end.
 

@@ -1,6 +1,6 @@
 """Which data a recipe trains on, as a LightningDataModule."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -8,20 +8,18 @@ from typing import Literal
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Subset
 
-from sgmg.data.a2d import A2DSentences
-from sgmg.data.mevis import MeViS
-from sgmg.data.ref_davis import RefDAVIS17
-from sgmg.data.ref_youtube_vos import RefYouTubeVOS
-from sgmg.data.refcoco import RefCOCO
+from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.sample import Sample
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.clips import SyntheticClips
 from sgmg.data.transforms import Augmentation, AugmentationConfig
-from sgmg.data.video_data import VideoData
 from sgmg.errors import InputError
 from sgmg.training.batch import collate
-from sgmg.training.clips import Clips, DrawnClips, DrawSampler, EntryClips, Source, VideoClips
+from sgmg.training.clips import Clips, DrawnClips, DrawSampler, EntryClips, FixedClips, Source, VideoClips
 from sgmg.training.module import SgMgTraining
+
+AS_THEY_ARE = AugmentationConfig(photometric=False, flip=0.0, resize=False, crop=False)
+"""Clips as they lie on disk."""
 
 
 @dataclass
@@ -54,6 +52,18 @@ class SourceConfig:
 
 
 @dataclass
+class ValidationConfig(SourceConfig):
+    """The source of the clips that training is scored on.
+
+    Attributes:
+        augmentation: what is done to them, the same each time; by default nothing. Published inference has a short
+            side of 360: `{resize: true, short_sides: [360]}`.
+    """
+
+    augmentation: AugmentationConfig = field(default_factory=lambda: AS_THEY_ARE)
+
+
+@dataclass
 class DataConfig(SourceConfig):
     """The data of a training: one source, or several.
 
@@ -63,21 +73,16 @@ class DataConfig(SourceConfig):
         batch_size: clips of a batch, of one process.
         workers: processes that read data, for each process that trains.
         validation: source of the clips that training is scored on; none without.
-        validation_clips: how many of them, the first.
+        validation_clips: how many of them, spread over the source.
     """
 
     mix: list[SourceConfig] = field(default_factory=list)
     batch_size: int = 2
     workers: int = 1
-    validation: SourceConfig | None = None
+    validation: ValidationConfig | None = None
     validation_clips: int = 64
 
 
-VIDEO_BENCHMARKS: dict[str, Callable[[Path, str], VideoData]] = {
-    "ref-youtube-vos": RefYouTubeVOS,
-    "ref-davis17": RefDAVIS17,
-    "mevis": MeViS,
-}
 #: Generated clips are numbered; none of a training's is beyond this.
 ENDLESS = 2**62
 
@@ -107,13 +112,13 @@ def open_source(config: SourceConfig, seed: int) -> Source:
                 "RefCOCO's single images become clips of several frames by motion: set augmentation.image_motion=true, "
                 "or clip_length=1."
             )
-        images = [RefCOCO(config.root, name, config.split) for name in config.datasets]
+        images = [open_benchmark(name, config.root, config.split) for name in config.datasets]
         clips = EntryClips(images, lambda entry: entry.file_name, config.expressions_per_clip)
     elif config.kind == "a2d":
-        windows = A2DSentences(config.root, config.split, config.clip_length)
+        windows = open_benchmark("a2d", config.root, config.split, window=config.clip_length)
         clips = EntryClips([windows], lambda entry: (entry.video, entry.frame), config.expressions_per_clip)
     else:
-        data = VIDEO_BENCHMARKS[config.kind](config.root, config.split)
+        data = open_benchmark(config.kind, config.root, config.split)
         clips = VideoClips(data, config.clip_length, config.expressions_per_clip)
     return Source(clips, augmentation, len(clips), config.weight)
 
@@ -121,6 +126,19 @@ def open_source(config: SourceConfig, seed: int) -> Source:
 def _below(root: Path | None, folder: Path | None) -> Path | None:
     """A source's folder, which may be given relative to the root of all."""
     return root if folder is None else folder if root is None else root / folder
+
+
+def _require_alike(sources: Sequence[SourceConfig], batch_size: int) -> None:
+    """Clips of one batch must have as many frames, and as many that are annotated.
+
+    Raises:
+        InputError: those of these sources have not.
+    """
+    if batch_size > 1 and len({(source.clip_length, source.kind == "a2d") for source in sources}) > 1:
+        raise InputError(
+            "The parts of data.mix must give clips of one clip_length, and a2d, with one annotated frame a clip, goes "
+            "with no other kind: change them, or set data.batch_size=1."
+        )
 
 
 class ClipData(LightningDataModule):
@@ -135,12 +153,14 @@ class ClipData(LightningDataModule):
         super().__init__()
         self.config, self.seed = config, seed
         sources = [replace(source, root=_below(config.root, source.root)) for source in config.mix] or [config]
+        _require_alike(sources, config.batch_size)
         self.clips = DrawnClips([open_source(source, seed) for source in sources], seed)
-        self.validation: Source | None = None
+        self.validation: FixedClips | None = None
         if config.validation is not None:
             # Another seed than training's: generated clips must not be the same.
             root = _below(config.root, config.validation.root)
-            self.validation = open_source(replace(config.validation, root=root), seed + 1)
+            source = open_source(replace(config.validation, root=root), seed + 1)
+            self.validation = FixedClips(source, config.validation_clips, seed + 1)
 
     def train_dataloader(self) -> DataLoader[list[Sample]]:
         """Batches from where training stands to the end of the epoch."""
@@ -168,10 +188,14 @@ class ClipData(LightningDataModule):
         assert trainer is not None
         if self.validation is None:
             return []
-        clips = range(min(self.validation.length, self.config.validation_clips))
-        share = clips[trainer.global_rank :: trainer.world_size]
+        if len(self.validation) < trainer.world_size:
+            raise InputError(
+                f"{trainer.world_size} processes cannot share {len(self.validation)} validation clips: give more data "
+                "or a higher data.validation_clips, or leave out data.validation."
+            )
+        share = range(trainer.global_rank, len(self.validation), trainer.world_size)
         return DataLoader(
-            Subset(self.validation.clips, share),  # type: ignore[arg-type]
+            Subset(self.validation, share),
             batch_size=1,
             num_workers=self.config.workers,
             collate_fn=collate,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from sgmg.data.sample import plain_sentence
 from sgmg.errors import InputError
 from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
 from sgmg.model import Prediction, SgMg, VisualFeatures
@@ -31,11 +32,6 @@ EXAMPLES = 6
 
 class NonFiniteError(InputError):
     """A loss or gradient is infinite or not a number; training must not go on."""
-
-
-def training_sentence(expression: str) -> str:
-    """An expression as training reads it: lower case, single spaces (as published)."""
-    return " ".join(expression.lower().split())
 
 
 @dataclass(frozen=True)
@@ -185,7 +181,7 @@ class SgMgTraining(LightningModule):
             padding_mask, annotated = (
                 None if x is None else x.repeat_interleave(counts, 0) for x in (padding_mask, annotated)
             )
-        text = self.model.encode_text(*self.model.tokenize([training_sentence(e) for e in batch.expressions]))
+        text = self.model.encode_text(*self.model.tokenize([plain_sentence(e) for e in batch.expressions]))
         visual = self.model.encode_video(self.normalise(frames, padding_mask), padding_mask)
         if annotated is not None:  # the encoder sees whole clips, the rest of the network what has a ground truth
             visual = visual.select(annotated)

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from sgmg.errors import InputError
 from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
 from sgmg.training.datamodule import ClipData
+from sgmg.training.loading import worker_errors
 from sgmg.training.module import SgMgTraining
 from sgmg.training.monitoring import Examples, LossTable
 from sgmg.training.recipe import Recipe, new_model
@@ -51,7 +52,7 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
         model.visual_encoder.recompute_activations()
     module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
     trainer = make_trainer(recipe)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), worker_errors():
         for needless in NEEDLESS_WARNINGS:
             warnings.filterwarnings("ignore", needless)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)

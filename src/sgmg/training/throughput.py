@@ -15,10 +15,8 @@ from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
 from sgmg.training.batch import collate
 from sgmg.training.clips import DrawnClips, EntryClips, Source
-from sgmg.training.datamodule import SourceConfig, open_source
-
-PLAIN = AugmentationConfig(photometric=False, flip=0.0, resize=False, crop=False)
-"""Clips as they lie on disk."""
+from sgmg.training.datamodule import AS_THEY_ARE, SourceConfig, open_source
+from sgmg.training.loading import worker_errors
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,8 @@ def benchmark_source(
     """
     trained = "train" in benchmark.splits
     split = split or ("train" if trained else benchmark.default_split)
-    if split not in benchmark.splits and not benchmark.own_splits:
-        raise InputError(f"{benchmark.title} has no split '{split}': use {' or '.join(benchmark.splits)}.")
-    config = AugmentationConfig() if augment else PLAIN
+    benchmark.require_split(split)
+    config = AugmentationConfig() if augment else AS_THEY_ARE
     if not trained:
         windows = benchmark.open(root, split, window=clip_length)
         clips = EntryClips([windows], lambda entry: entry.id)
@@ -84,7 +81,8 @@ def benchmark_source(
     images = benchmark.name.startswith("refcoco")
     kind: Any = "refcoco" if images else benchmark.name
     datasets = (benchmark.name,) if images else ()
-    return open_source(SourceConfig(kind, root, split, datasets, clip_length=clip_length, augmentation=config), seed=0)
+    length = 1 if images else clip_length
+    return open_source(SourceConfig(kind, root, split, datasets, clip_length=length, augmentation=config), seed=0)
 
 
 def loading_speed(
@@ -113,15 +111,16 @@ def loading_speed(
     ahead = max(1, 2 * workers)  # what a DataLoader prefetches
     batches = -(-clips // batch_size)
     draws = [list(range(first, first + batch_size)) for first in range(0, (ahead + batches) * batch_size, batch_size)]
-    loader = iter(DataLoader(DrawnClips([source], 0), batch_sampler=draws, num_workers=workers, collate_fn=collate))
-    begin = time.perf_counter()
-    for _ in range(ahead):
-        next(loader)
-    start = time.perf_counter()
-    frames = samples = 0
-    for _ in progress(range(batches)):
-        batch = next(loader)
-        frames += batch.frames.shape[0] * batch.frames.shape[1]
-        samples += len(batch.expressions)
-    end = time.perf_counter()
+    with worker_errors():
+        loader = iter(DataLoader(DrawnClips([source], 0), batch_sampler=draws, num_workers=workers, collate_fn=collate))
+        begin = time.perf_counter()
+        for _ in range(ahead):
+            next(loader)
+        start = time.perf_counter()
+        frames = samples = 0
+        for _ in progress(range(batches)):
+            batch = next(loader)
+            frames += batch.frames.shape[0] * batch.frames.shape[1]
+            samples += len(batch.expressions)
+        end = time.perf_counter()
     return LoadingSpeed(workers, start - begin, max(end - start, 1e-9), batches * batch_size, frames, samples)

@@ -43,8 +43,8 @@ def check_benchmark(
     benchmark, folder = find_benchmark(name), Path(root)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the one that holds {benchmark.title}.")
-    if split is not None and split not in benchmark.splits and not benchmark.own_splits:
-        raise InputError(f"{benchmark.title} has no split '{split}': use {' or '.join(benchmark.splits)}.")
+    if split is not None:
+        benchmark.require_split(split)
     task, report = Task(benchmark, folder, deep, progress), Report()
     # The module of each benchmark needs the libraries of its formats.
     if name == "a2d":

@@ -10,6 +10,7 @@ import typer
 from sgmg.cli.convert import convert
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
+from sgmg.cli.model import model_app
 from sgmg.cli.predict import predict_app
 from sgmg.cli.segment import segment
 from sgmg.cli.synth import synth
@@ -48,6 +49,7 @@ app.add_typer(predict_app, name="predict")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
 app.add_typer(data_app, name="data")
+app.add_typer(model_app, name="model")
 app.command(no_args_is_help=True)(convert)
 
 

@@ -1,4 +1,17 @@
-"""Spectrum-guided cross-modal fusion (SCF): words multiply visual features between two spectral filters."""
+"""Spectrum-guided cross-modal fusion (SCF): words multiply visual features between two spectral filters.
+
+The paper's Table A compares the spectral filters with two other operations in their place, spatial convolutions and
+linear layers, and counts 2.4, 4.7 and 2.4 million parameters without saying which. What gives these numbers at d = 256,
+and is what `counted_parameters` counts, are four operators (one for each level; the network has a second four after the
+words) without the 3x3 convolution inside a spectral filter's gate:
+
+- spectral: two 1x1 convolutions 2d→2d on the stacked real and imaginary parts, and the gate's two linear layers:
+  4 · 591 104 = 2.36 million (2.10 without the gate, 4.72 with its convolution too);
+- spatial: two 3x3 convolutions d→d: 4 · 1 180 160 = 4.72 million;
+- linear: two linear layers d→4.5d→d, just more than the spectral ones: 4 · 591 232 = 2.36 million.
+
+Spatial and linear operators see no spectrum and so have no gate. All three add to what they are given.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -42,15 +55,69 @@ class SpectralFilter(nn.Module):
         self.conv1 = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.conv2 = nn.Conv2d(2 * channels, 2 * channels, 1)
 
+    def amount(self, x: Tensor) -> Tensor:
+        """How much of the Gaussian is taken away from the spectrum of features (n, d, h, w): (n, 1) in [0, 1]."""
+        return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
+
+    def counted_parameters(self) -> int:
+        """Parameters as the paper's Table A counts them: without the gate's 3x3 convolution."""
+        return count_parameters(self) - count_parameters(self.attenuation_conv)
+
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
         """Features (n, d, h, w) and the level's Gaussian (1, 1, h, w) to features of the same shape."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            amount = self.attenuation(self.attenuation_conv(x).mean((2, 3)))  # (n, 1)
-            spectrum = torch.fft.fft2(x) * (1 - amount[..., None, None] * bump)
+            spectrum = torch.fft.fft2(x) * (1 - self.amount(x)[..., None, None] * bump)
             parts = torch.cat((spectrum.real, spectrum.imag), 1)  # (n, 2d, h, w)
             real, imaginary = self.conv2(F.relu(self.conv1(parts))).chunk(2, 1)
             return x + torch.fft.ifft2(torch.complex(real, imaginary)).real
+
+
+class SpatialFilter(nn.Module):
+    """Two 3x3 convolutions in the place of a spectral filter: each sees a few cells around its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def counted_parameters(self) -> int:
+        """Parameters as the paper's Table A counts them: all."""
+        return count_parameters(self)
+
+    def forward(self, x: Tensor, bump: Tensor) -> Tensor:
+        """Features (n, d, h, w) to features of the same shape; there is no spectrum for the Gaussian to attenuate."""
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class LinearFilter(nn.Module):
+    """Two linear layers in the place of a spectral filter, about as large as it: each cell sees itself alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = 9 * channels // 2
+        self.conv1 = nn.Conv2d(channels, hidden, 1)
+        self.conv2 = nn.Conv2d(hidden, channels, 1)
+
+    def counted_parameters(self) -> int:
+        """Parameters as the paper's Table A counts them: all."""
+        return count_parameters(self)
+
+    def forward(self, x: Tensor, bump: Tensor) -> Tensor:
+        """Features (n, d, h, w) to features of the same shape; there is no spectrum for the Gaussian to attenuate."""
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+FILTERS: dict[str, type[SpectralFilter] | type[SpatialFilter] | type[LinearFilter]] = {
+    "spectral": SpectralFilter,
+    "spatial": SpatialFilter,
+    "linear": LinearFilter,
+}
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many weights a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class WordAttention(nn.Module):
@@ -88,9 +155,10 @@ class Fusion(nn.Module):
             projection = nn.Conv2d(channels, d, 3, stride=2, padding=1) if last else nn.Conv2d(channels, d, 1)
             nn.init.xavier_uniform_(projection.weight)
             self.projections.append(nn.Sequential(projection, nn.GroupNorm(32, d)))
-        self.filters_before = nn.ModuleList(SpectralFilter(d) for _ in self.strides)
+        operation = FILTERS[config.fusion_operation]
+        self.filters_before = nn.ModuleList(operation(d) for _ in self.strides)
         self.word_attention = WordAttention(config)
-        self.filters_after = nn.ModuleList(SpectralFilter(d) for _ in self.strides)
+        self.filters_after = nn.ModuleList(operation(d) for _ in self.strides)
 
     @staticmethod
     def stage(stride: int) -> int:
@@ -104,6 +172,11 @@ class Fusion(nn.Module):
             ((h + 1) // 2, (w + 1) // 2) if s == 64 else (h, w) for s, (h, w) in zip(self.strides, sizes, strict=True)
         ]
 
+    def counted_parameters(self) -> int:
+        """Parameters of one operator a level, as the paper's Table A counts them; see the top of this module."""
+        operators = [module for module in self.filters_before if isinstance(module, tuple(FILTERS.values()))]
+        return sum(operator.counted_parameters() for operator in operators)
+
     def bumps(self, levels: list[Tensor]) -> list[Tensor]:
         """The Gaussian of each level."""
         return gaussian_chain([(x.shape[2], x.shape[3]) for x in levels], self.sigma, levels[0].device)
@@ -116,7 +189,7 @@ class Fusion(nn.Module):
         ]
         levels = [sum(parts[1:], start=parts[0]) for parts in zip(levels, *hints, strict=True)]
         return [
-            spectral(x, bump) for spectral, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
+            operator(x, bump) for operator, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
         ]
 
     def forward(self, levels: list[Tensor], text: TextFeatures, agreement: list[Tensor | None]) -> list[Tensor]:
@@ -133,5 +206,5 @@ class Fusion(nn.Module):
         read = [self.word_attention(x, text) for x in levels]
         read = [x if extra is None else x + extra for x, extra in zip(read, agreement, strict=True)]
         return [
-            spectral(x, bump) for spectral, x, bump in zip(self.filters_after, read, self.bumps(levels), strict=True)
+            operator(x, bump) for operator, x, bump in zip(self.filters_after, read, self.bumps(levels), strict=True)
         ]

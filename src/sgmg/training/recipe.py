@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import Trainer
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
+from sgmg.model.config import ROBERTA_BASE
 from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
@@ -21,6 +22,10 @@ from sgmg.training.start import lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
+
+
+#: Names of the text encoder whose configuration is known without asking anybody.
+ROBERTA_BASE_NAMES = ("FacebookAI/roberta-base", "roberta-base")
 
 
 @dataclass
@@ -132,12 +137,7 @@ def _one_sentence(message: str) -> str:
     return " ".join(message.replace("Parser key", "the value of").split()) + "."
 
 
-def new_model(config: StartConfig) -> SgMg:
-    """The network that a training starts from.
-
-    Raises:
-        InputError: a model folder and something else are given, or neither a folder nor a text encoder.
-    """
+def _check_start(config: StartConfig) -> None:
     if config.pretrained is not None:
         changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
         changed.remove("pretrained")
@@ -145,16 +145,44 @@ def new_model(config: StartConfig) -> SgMg:
             raise InputError(
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
             )
+    elif config.start is None and config.text_weights is None:
+        raise InputError(
+            "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
+            "to go on from a model."
+        )
+
+
+def model_config(config: StartConfig) -> SgMgConfig:
+    """The configuration of the network that a training starts from; no weights are read where none have to be.
+
+    Raises:
+        InputError: as for `new_model`.
+    """
+    _check_start(config)
+    if config.pretrained is not None or config.start is not None:
+        return new_model(config).config
+    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+    if config.text_weights not in ROBERTA_BASE_NAMES:
+        try:
+            values["text_encoder"] = AutoConfig.from_pretrained(config.text_weights).to_dict()
+        except (OSError, ValueError) as error:
+            raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
+    return SgMgConfig(**values)
+
+
+def new_model(config: StartConfig) -> SgMg:
+    """The network that a training starts from.
+
+    Raises:
+        InputError: a model folder and something else are given, or neither a folder nor a text encoder.
+    """
+    _check_start(config)
+    if config.pretrained is not None:
         return SgMg.from_pretrained(config.pretrained)
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     if config.start is not None:
         encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
         return lite_start(**{key: value for key, value in values.items() if key not in encoders})
-    if config.text_weights is None:
-        raise InputError(
-            "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
-            "to go on from a model."
-        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.text_weights)
         encoder = AutoModel.from_pretrained(config.text_weights, dtype="float32")

@@ -115,7 +115,7 @@ def test_observing_changes_nothing_of_what_is_observed() -> None:
     assert not unexpected
     gradients = []
     for model in (plain, observing):
-        losses, total = SgMgTraining(model).losses(batch())
+        _, total = SgMgTraining(model).losses(batch())
         total.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[0].items():

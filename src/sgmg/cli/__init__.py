@@ -7,6 +7,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from sgmg.cli.analyze import analyze_app
 from sgmg.cli.convert import convert
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
@@ -46,6 +47,7 @@ def _options(
 app.command(no_args_is_help=True)(segment)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(predict_app, name="predict")
+app.add_typer(analyze_app, name="analyze")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
 app.add_typer(data_app, name="data")

@@ -130,15 +130,27 @@ class WordAttention(nn.Module):
 
     def forward(self, x: Tensor, text: TextFeatures) -> Tensor:
         """Features (B·T, d, h, w) and the text of B expressions to features of the same shape."""
-        clips = len(text.words)
-        pixels = x.flatten(2).transpose(1, 2)  # (B·T, h·w, d)
-        query = pixels.reshape(clips, -1, pixels.shape[-1])  # (B, T·h·w, d)
-        position = word_positions(text.padding_mask, pixels.shape[-1])
-        read, _ = self.attention(
-            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=False
-        )
+        query = self._pixels(x, text)
+        read, _ = self._read(query, text, need_weights=False)
         fused = query * read + query if self.residual else query * read
-        return fused.reshape(pixels.shape).transpose(1, 2).reshape(x.shape)
+        return fused.reshape(len(x), -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
+
+    def weights(self, x: Tensor, text: TextFeatures) -> Tensor:
+        """How much each pixel of features (B·T, d, h, w) reads each of L words, a mean over heads: (B·T, L, h, w)."""
+        _, weights = self._read(self._pixels(x, text), text, need_weights=True)
+        assert weights is not None
+        return weights.reshape(len(x), -1, weights.shape[-1]).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    @staticmethod
+    def _pixels(x: Tensor, text: TextFeatures) -> Tensor:
+        """(B·T, d, h, w) to (B, T·h·w, d)."""
+        return x.flatten(2).transpose(1, 2).reshape(len(text.words), -1, x.shape[1])
+
+    def _read(self, query: Tensor, text: TextFeatures, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+        position = word_positions(text.padding_mask, query.shape[-1])
+        return self.attention(
+            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=need_weights
+        )
 
 
 class Fusion(nn.Module):

@@ -115,7 +115,8 @@ class Criterion:
         Returns:
             Unweighted scalar losses: `loss_ce`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`,
             `loss_mask_low`, `loss_dice_low`, and with suffixes `_0`, `_1`, … those of intermediate layers;
-            `loss_mask_observed` and `loss_dice_observed` where decoded features are observed; and the matched queries (E,) of the last layer, then of each intermediate one.
+            `loss_mask_observed` and `loss_dice_observed` where decoded features are observed; and the matched
+            queries (E,) of the last layer, then of each intermediate one.
         """
         losses: dict[str, Tensor] = {}
         matched = []

@@ -23,7 +23,6 @@ from sgmg.training.start import lite_start
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
 
-
 #: Names of the text encoder whose configuration is known without asking anybody.
 ROBERTA_BASE_NAMES = ("FacebookAI/roberta-base", "roberta-base")
 
@@ -111,21 +110,34 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: the file is missing or no YAML, a key is unknown, a value is of the wrong type.
     """
-    if not path.is_file():
-        raise InputError(f"There is no recipe {path}.")
-    for change in changes:
-        if not re.match(r"[\w.]+=", change):
-            raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
-    parser = recipe_parser()
-    try:
-        values = parser.parse_args([f"--recipe={path}", *(f"--{change}" for change in changes)])
-        made = parser.instantiate(values)
-    except ArgumentError as error:
-        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
+    made = read_settings(recipe_parser(), "recipe", path, changes)
     own = {section: made[section] for section in SECTIONS}
     return Recipe(
         made.run, made.seed, made.checkpoint_minutes, made.recompute_activations, **own, trainer=vars(made.trainer)
     )
+
+
+def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequence[str] = ()) -> Any:
+    """Read a YAML file with a parser that knows its keys, and make its dataclasses.
+
+    Args:
+        parser: with an option of the name `kind` that takes a file.
+        kind: what the file is.
+        path: the file.
+        changes: `key=value`.
+
+    Raises:
+        InputError: as for `read_recipe`.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no {kind} {path}.")
+    for change in changes:
+        if not re.match(r"[\w.]+=", change):
+            raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
+    try:
+        return parser.instantiate(parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)]))
+    except ArgumentError as error:
+        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
 
 
 def _one_sentence(message: str) -> str:
@@ -162,7 +174,9 @@ def model_config(config: StartConfig) -> SgMgConfig:
     if config.pretrained is not None or config.start is not None:
         return new_model(config).config
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
-    if config.text_weights not in ROBERTA_BASE_NAMES:
+    if config.text_weights in ROBERTA_BASE_NAMES:
+        values["text_encoder"] = dict(ROBERTA_BASE)
+    else:
         try:
             values["text_encoder"] = AutoConfig.from_pretrained(config.text_weights).to_dict()
         except (OSError, ValueError) as error:

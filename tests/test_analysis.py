@@ -74,7 +74,9 @@ class TestDrift:
         asked = segmenter(feature_decoder="segment")
         clip = read_clip(asked, video, "the dog")
         given: list[Any] = []
-        hook = asked.model.patch_segmentation.register_forward_pre_hook(lambda module, arguments: given.append(arguments))
+        hook = asked.model.patch_segmentation.register_forward_pre_hook(
+            lambda module, arguments: given.append(arguments)
+        )
         tokens = tokens_of(asked.model, clip, count=3)
         hook.remove()
         cells = given[0][0][0].flatten(2).transpose(1, 2)[0]  # of the first frame
@@ -146,13 +148,15 @@ class TestSpectrum:
 
     def test_the_command(self, run, folder: Path, tmp_path: Path, model: Path) -> None:
         words = ("analyze", "spectrum", folder, "the dog", "--model", model)
-        code, out, _ = run(*words, "--before", model, "-o", tmp_path / "out")
+        code, _, _ = run(*words, "--before", model, "-o", tmp_path / "out")
         assert code == 0
         assert figures(tmp_path / "out") == {"spectrum.png", "spectrum.svg", "numbers.json"}
         numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
         assert numbers["models"]["before training"] == numbers["models"]["after training"]
         segmenter(fusion_operation="linear").model.save_pretrained(tmp_path / "linear")
-        code, _, error = run("analyze", "spectrum", folder, "a cup", "--model", tmp_path / "linear", "-o", tmp_path / "no")
+        code, _, error = run(
+            "analyze", "spectrum", folder, "a cup", "--model", tmp_path / "linear", "-o", tmp_path / "no"
+        )
         assert code == 2
         assert "fusion_operation is linear" in error
 

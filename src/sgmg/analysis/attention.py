@@ -90,7 +90,7 @@ def draw(attention: Attention, clip: Clip, folder: Path) -> None:
     rows = math.ceil(len(clip.tokens) / columns)
     panel = 2.0
     tall = panel * height / width
-    with figure(columns * panel, 2 * tall + rows * (tall + 0.3) + 1.0) as fig:
+    with figure(columns * panel, 2 * tall + rows * (tall + 0.2) + 0.9) as fig:
         grid = fig.add_gridspec(rows + 1, columns, height_ratios=[2.2, *[1.0] * rows])
         axes = fig.add_subplot(grid[0, :])
         axes.imshow(image)
@@ -126,7 +126,8 @@ def draw(attention: Attention, clip: Clip, folder: Path) -> None:
                 100 * read, cmap="viridis", vmin=0, vmax=100 * top, alpha=0.75, extent=(0, w * stride, h * stride, 0)
             )
             axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-            axes.set_title(f"{shortened(token, 18)}  {read.mean():.0%}", fontsize=9)
+            axes.spines[:].set_visible(False)
+            axes.set_title(f"{shortened(token, 18)}  {read.mean():.0%}", fontsize=9, pad=2)
         bar = fig.colorbar(shown, ax=panels, shrink=0.8, aspect=30, pad=0.02)
         bar.set_label(f"attention of a cell (stride {attention.strides[0]})\nto the word, %")
         fig.supxlabel("Titles: the word, and its mean share over the frame.", fontsize=8, color=FAINT)

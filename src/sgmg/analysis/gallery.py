@@ -208,6 +208,8 @@ def _pictures(data: VideoData, row: Row, columns: int, errors: bool) -> tuple[li
     masks = np.stack([found(indices) for found in row.masks])  # (E, n, h, w)
     if errors:
         truth = data.masks(row.video, row.expressions[0], indices).numpy()
+        # Grey and darker, so that the three colours are not those of the picture.
+        frames = np.repeat((0.6 * frames.mean(-1, keepdims=True)).astype(np.uint8), 3, axis=-1)
         masks = np.stack([masks[0] & truth, truth & ~masks[0], masks[0] & ~truth])
     painter = Painter([""] * len(masks), frames.shape[1:3])
     return [painter.paint(frame, masks[:, i]) for i, frame in enumerate(frames)], indices

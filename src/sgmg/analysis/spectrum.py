@@ -113,47 +113,30 @@ def draw(gates: dict[str, Sequence[Gate]], clip: Clip, folder: Path) -> None:
         folder: where the files go.
     """
     strides = sorted({gate.stride for found in gates.values() for gate in found})
-    with figure(2.2 * len(strides) + 1.0, 5.2) as fig:
+    with figure(2.2 * len(strides) + 1.0, 5.6) as fig:
         panels = fig.subplots(len(PLACES), len(strides), sharex=True, sharey=True, squeeze=False)
         for row, place in enumerate(PLACES):
             for column, stride in enumerate(strides):
                 axes = panels[row][column]
-                notes = []
-                for (name, found), colour, line in zip(gates.items(), (BLUE, RED), ("-", "--"), strict=False):
+                kept = []
+                for (name, found), colour, line in zip(gates.items(), (BLUE, RED), ("-o", "--s"), strict=False):
                     gate = next(gate for gate in found if (gate.place, gate.stride) == (place, stride))
                     if name == list(gates)[-1]:
                         scale = 100 * gate.power / max(float(gate.power.max()), 1e-12)
-                        axes.bar(
-                            gate.frequencies,
-                            scale,
-                            0.035,
-                            color="#DDDDDD",
-                            label="power of the features\n(highest ring = 100)",
-                        )
-                    axes.plot(
-                        gate.frequencies, 100 * gate.kept, line, color=colour, lw=2, label=f"amplitude kept, {name}"
-                    )
-                    notes.append(f"{name}: {gate.power_kept:.1%}")
-                axes.text(
-                    0.03,
-                    0.04,
-                    "power kept\n" + "\n".join(notes),
-                    transform=axes.transAxes,
-                    fontsize=7,
-                    va="bottom",
-                    bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1},
-                )
-                if row == 0:
-                    axes.set_title(f"stride {stride}")
+                        label = f"power of the features, {name} (highest ring = 100 %)"
+                        axes.bar(gate.frequencies, scale, 0.035, color="#DDDDDD", label=label)
+                    label = f"amplitude that the gate keeps, {name}"
+                    axes.plot(gate.frequencies, 100 * gate.kept, line, color=colour, lw=1.8, ms=3, label=label)
+                    kept.append(f"{100 * gate.power_kept:.0f}")
+                axes.set_title(f"stride {stride}: {' → '.join(kept)} % of power kept", fontsize=8)
                 if column == 0:
                     axes.set_ylabel(f"{place}\n%")
+                if row == len(PLACES) - 1:
+                    axes.set_xlabel("cycles per cell", fontsize=8)
                 axes.set(ylim=(0, 108), xlim=(0, 0.72))
         handles, labels = panels[0][0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=3)
-        fig.supxlabel(
-            "spatial frequency, cycles per cell (0.5: two cells a wave along an axis; 0.71: along both)", fontsize=9
-        )
-        fig.suptitle(f'What the Gaussian gate keeps: "{shortened(clip.expression, 50)}"', fontsize=11)
+        fig.legend(handles, labels, loc="outside lower center", ncols=1)
+        fig.suptitle(f'What the Gaussian gate keeps of each frequency: "{shortened(clip.expression, 40)}"', fontsize=11)
         save(fig, folder, "spectrum")
     save_numbers(
         {

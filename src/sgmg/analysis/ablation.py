@@ -25,6 +25,7 @@ from sgmg.errors import InputError
 from sgmg.model.summary import summarise
 from sgmg.segmenter import Segmenter, network_size
 from sgmg.training.recipe import Recipe, read_recipe, read_settings
+from sgmg.training.run import train as train_recipe
 
 if TYPE_CHECKING:
     from sgmg.model import SgMg
@@ -169,7 +170,7 @@ def recipe_of(ablation: Ablation, variant: Variant, seed: int) -> Recipe:
 
 def run_ablation(
     ablation: Ablation,
-    train: Callable[[Recipe], Path] | None = None,
+    train: Callable[[Recipe], Path] = train_recipe,
     report: Callable[[str], None] = lambda line: None,
 ) -> Results:
     """Train and score what is not yet; the table is written after each run.
@@ -179,14 +180,12 @@ def run_ablation(
 
     Args:
         ablation: the table.
-        train: trains a recipe; by default `sgmg.training.run.train`.
+        train: trains a recipe and gives the model's folder.
         report: called with a line before each run.
 
     Raises:
         InputError: a recipe or the data cannot be used; or a run's folder was begun with other settings.
     """
-    if train is None:
-        from sgmg.training.run import train
     # Read all of it first: a mistake in the last variant is not found after days.
     recipes = {(v.name, seed): recipe_of(ablation, v, seed) for seed in ablation.seeds for v in ablation.variants}
     results: Results = {}

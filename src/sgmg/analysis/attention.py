@@ -14,6 +14,7 @@ from torch import Tensor
 from sgmg.analysis.clip import Answer, Clip, ask
 from sgmg.analysis.figures import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, figure, save, save_numbers, shortened
 from sgmg.model import SgMg
+from sgmg.model.deformable import DeformableAttention
 
 LEVEL_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 MARKERS = ("o", "s", "^", "D")
@@ -54,7 +55,7 @@ def look(model: SgMg, clip: Clip, frame: int) -> Attention:
     fused: list[Tensor] = []
     sampled: list[tuple[Any, ...]] = []
     cross = model.transformer.decoder[-1].cross_attention
-    assert isinstance(cross, torch.nn.Module)
+    assert isinstance(cross, DeformableAttention)
     hooks = [
         model.fusion.word_attention.register_forward_pre_hook(lambda module, given: fused.append(given[0])),
         cross.register_forward_pre_hook(lambda module, given: sampled.append(given)),
@@ -97,7 +98,8 @@ def draw(attention: Attention, clip: Clip, folder: Path) -> None:
         axes.contour(mask, [0.5], colors="white", linewidths=1.6) if mask.any() and not mask.all() else None
         for level, stride in enumerate(attention.strides):
             axes.scatter(
-                *attention.places[level].T,
+                attention.places[level][:, 0],
+                attention.places[level][:, 1],
                 s=400 * np.sqrt(attention.weights[level]) + 2,
                 c=LEVEL_COLOURS[level],
                 marker=MARKERS[level],
@@ -106,8 +108,9 @@ def draw(attention: Attention, clip: Clip, folder: Path) -> None:
                 alpha=0.85,
                 label=f"stride {stride} ({attention.weight_of_levels[level]:.0%})",
             )
-        axes.scatter(*attention.reference, marker="+", s=150, c="white", linewidths=2.5)
-        axes.scatter(*attention.reference, marker="+", s=120, c=INK, linewidths=1.2, label="reference point")
+        x, y = attention.reference.tolist()
+        axes.scatter(x, y, marker="+", s=150, c="white", linewidths=2.5)
+        axes.scatter(x, y, marker="+", s=120, c=INK, linewidths=1.2, label="reference point")
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.legend(

@@ -167,7 +167,7 @@ def draw(drift: Drift, plane: np.ndarray, clip: Clip, folder: Path) -> None:
         for points, colour, marker, label in zip(
             plane, (BLUE, ORANGE), ("o", "^"), ("encoded (before decoding)", "decoded (after)"), strict=True
         ):
-            axes.scatter(*points.T, s=9, c=colour, marker=marker, alpha=0.7, linewidths=0, label=label)
+            axes.scatter(points[:, 0], points[:, 1], s=9, c=colour, marker=marker, alpha=0.7, linewidths=0, label=label)
         axes.set(xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", xticks=[], yticks=[])
         axes.set_title(f'Features of "{shortened(clip.expression, 50)}" before and after decoding')
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2, markerscale=2)

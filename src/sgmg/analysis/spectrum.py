@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,10 @@ def gates_of(model: SgMg, clip: Clip) -> list[Gate]:
         for hook in hooks:
             hook.remove()
     kinds = [(place, stride) for place in PLACES for stride in model.config.strides]
-    return [_gate(module, *arguments, *kind) for module, arguments, kind in zip(modules, given, kinds, strict=True)]
+    return [
+        _gate(module, x, bump, place, stride)
+        for module, (x, bump), (place, stride) in zip(modules, given, kinds, strict=True)
+    ]
 
 
 def _gate(module: torch.nn.Module, x: torch.Tensor, bump: torch.Tensor, place: str, stride: int) -> Gate:
@@ -104,7 +107,7 @@ def _gate(module: torch.nn.Module, x: torch.Tensor, bump: torch.Tensor, place: s
     )
 
 
-def draw(gates: dict[str, Sequence[Gate]], clip: Clip, folder: Path) -> None:
+def draw(gates: Mapping[str, Sequence[Gate]], clip: Clip, folder: Path) -> None:
     """Write `spectrum.png`, `spectrum.svg` and the numbers into a folder.
 
     Args:

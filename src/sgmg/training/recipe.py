@@ -177,6 +177,7 @@ def model_config(config: StartConfig) -> SgMgConfig:
     if config.text_weights in ROBERTA_BASE_NAMES:
         values["text_encoder"] = dict(ROBERTA_BASE)
     else:
+        assert config.text_weights is not None
         try:
             values["text_encoder"] = AutoConfig.from_pretrained(config.text_weights).to_dict()
         except (OSError, ValueError) as error:
@@ -197,6 +198,7 @@ def new_model(config: StartConfig) -> SgMg:
     if config.start is not None:
         encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
         return lite_start(**{key: value for key, value in values.items() if key not in encoders})
+    assert config.text_weights is not None
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.text_weights)
         encoder = AutoModel.from_pretrained(config.text_weights, dtype="float32")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from jsonargparse import ArgumentParser
 
-from sgmg.analysis.figures import BLUE, FAINT, INK, RED, figure, save
+from sgmg.analysis.figures import BLUE, FAINT, INK, RED, figure, save, shortened
 from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
@@ -357,7 +357,7 @@ def markdown(ablation: Ablation, results: Results) -> str:
         "runs with the same seed, which saw the same data: mean and 95 % confidence interval (Student's t); where the "
         "interval holds 0, these runs do not tell the two apart. Weights: all but the two encoders'. SCF operators: "
         "one for each level, as the paper counts. Frames per second: one clip of 8 frames, one expression, where the "
-        "table was made.",
+        "table was made; on a machine that does other things too, they tell little.",
         "",
         "| J&F of each run | " + " | ".join(f"seed {seed}" for seed in ablation.seeds) + " |",
         "| --- |" + " ---: |" * len(ablation.seeds),
@@ -394,7 +394,8 @@ def draw(ablation: Ablation, results: Results, folder: Path) -> None:
                 )
         labels = [v.name if v.published is None else f"{v.name}\n(paper: {v.published:.1f})" for v in ablation.variants]
         axes.set_yticks(range(count), labels)
-        axes.set(ylim=(count - 0.5, -0.5), xlabel="J&F, %", title=ablation.title)
+        axes.set(ylim=(count - 0.5, -0.5), xlabel="J&F, %")
+        fig.suptitle(shortened(ablation.title, 90), fontsize=10)
         axes.margins(x=0.15)
         axes.grid(axis="x", color=FAINT, alpha=0.3)
         fig.legend(loc="outside lower right", ncols=2)

@@ -20,7 +20,7 @@ NUMBERS = "numbers.json"
 BLUE, ORANGE, PURPLE, GREEN, YELLOW, RED, DARK_BLUE = (PALETTE[i] for i in (0, 1, 2, 3, 4, 5, 6))
 INK, FAINT = "#222222", "#888888"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,

@@ -228,9 +228,9 @@ def ablation(
     require("matplotlib")
     import logging
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
     from sgmg.analysis.ablation import markdown, read_ablation, run_ablation
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
     chosen = read_ablation(table, changes or [])
     results = run_ablation(chosen, report=typer.echo)
     typer.echo(markdown(chosen, results))

@@ -40,7 +40,20 @@ def gaussian_chain(sizes: list[tuple[int, int]], sigma: float, device: torch.dev
     return bumps
 
 
-class SpectralFilter(nn.Module):
+def count_parameters(module: nn.Module) -> int:
+    """How many weights a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class LevelFilter(nn.Module):
+    """What filters a level before or after the words."""
+
+    def counted_parameters(self) -> int:
+        """Parameters as the paper's Table A counts them."""
+        return count_parameters(self)
+
+
+class SpectralFilter(LevelFilter):
     """Filter features in the frequency domain, where one cell sees the whole map. Always in float32."""
 
     def __init__(self, channels: int) -> None:
@@ -60,7 +73,7 @@ class SpectralFilter(nn.Module):
         return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
 
     def counted_parameters(self) -> int:
-        """Parameters as the paper's Table A counts them: without the gate's 3x3 convolution."""
+        """As the paper counts: without the gate's 3x3 convolution."""
         return count_parameters(self) - count_parameters(self.attenuation_conv)
 
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
@@ -73,51 +86,38 @@ class SpectralFilter(nn.Module):
             return x + torch.fft.ifft2(torch.complex(real, imaginary)).real
 
 
-class SpatialFilter(nn.Module):
-    """Two 3x3 convolutions in the place of a spectral filter: each sees a few cells around its own."""
+class ConvolutionFilter(LevelFilter):
+    """Two convolutions in the place of a spectral filter. They see no spectrum for the Gaussian to attenuate."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def counted_parameters(self) -> int:
-        """Parameters as the paper's Table A counts them: all."""
-        return count_parameters(self)
+        self.conv1 = nn.Conv2d(channels, hidden, kernel, padding=kernel // 2)
+        self.conv2 = nn.Conv2d(hidden, channels, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
-        """Features (n, d, h, w) to features of the same shape; there is no spectrum for the Gaussian to attenuate."""
+        """Features (n, d, h, w) to features of the same shape."""
         return x + self.conv2(F.relu(self.conv1(x)))
 
 
-class LinearFilter(nn.Module):
-    """Two linear layers in the place of a spectral filter, about as large as it: each cell sees itself alone."""
+class SpatialFilter(ConvolutionFilter):
+    """Two 3x3 convolutions: each sees the cells around its own."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        hidden = 9 * channels // 2
-        self.conv1 = nn.Conv2d(channels, hidden, 1)
-        self.conv2 = nn.Conv2d(hidden, channels, 1)
-
-    def counted_parameters(self) -> int:
-        """Parameters as the paper's Table A counts them: all."""
-        return count_parameters(self)
-
-    def forward(self, x: Tensor, bump: Tensor) -> Tensor:
-        """Features (n, d, h, w) to features of the same shape; there is no spectrum for the Gaussian to attenuate."""
-        return x + self.conv2(F.relu(self.conv1(x)))
+        super().__init__(channels, channels, kernel=3)
 
 
-FILTERS: dict[str, type[SpectralFilter] | type[SpatialFilter] | type[LinearFilter]] = {
+class LinearFilter(ConvolutionFilter):
+    """Two linear layers, just larger than a spectral filter: each cell sees itself alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 9 * channels // 2, kernel=1)
+
+
+FILTERS: dict[str, type[SpectralFilter | SpatialFilter | LinearFilter]] = {
     "spectral": SpectralFilter,
     "spatial": SpatialFilter,
     "linear": LinearFilter,
 }
-
-
-def count_parameters(module: nn.Module) -> int:
-    """How many weights a module has."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 class WordAttention(nn.Module):
@@ -186,8 +186,7 @@ class Fusion(nn.Module):
 
     def counted_parameters(self) -> int:
         """Parameters of one operator a level, as the paper's Table A counts them; see the top of this module."""
-        operators = [module for module in self.filters_before if isinstance(module, tuple(FILTERS.values()))]
-        return sum(operator.counted_parameters() for operator in operators)
+        return sum(module.counted_parameters() for module in self.filters_before if isinstance(module, LevelFilter))
 
     def bumps(self, levels: list[Tensor]) -> list[Tensor]:
         """The Gaussian of each level."""

@@ -7,10 +7,12 @@ from typing import Annotated, TextIO
 
 import typer
 
+from sgmg.cli.analyze import analyze_app
 from sgmg.cli.bench import bench_app
 from sgmg.cli.convert import convert
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
+from sgmg.cli.model import model_app
 from sgmg.cli.predict import predict_app
 from sgmg.cli.segment import segment
 from sgmg.cli.synth import synth
@@ -46,10 +48,12 @@ def _options(
 app.command(no_args_is_help=True)(segment)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(predict_app, name="predict")
+app.add_typer(analyze_app, name="analyze")
 app.command()(train)
 app.command(no_args_is_help=True)(synth)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+app.add_typer(model_app, name="model")
 app.command(no_args_is_help=True)(convert)
 
 

@@ -25,6 +25,15 @@ ROBERTA_BASE: dict[str, Any] = {
 }
 
 
+#: Fields of the configuration with a choice of values.
+CHOICES = {
+    "sentence_pooling": ("pooler", "mean"),
+    "fusion": ("product", "residual"),
+    "fusion_operation": ("spectral", "spatial", "linear"),
+    "feature_decoder": ("none", "segment", "observe"),
+}
+
+
 @dataclass
 class SgMgConfig:
     """What an SgMg network is made of. The defaults are the published Video-Swin-T model.
@@ -47,8 +56,16 @@ class SgMgConfig:
         coordinate_scale: of the relative coordinates in conditional patch segmentation; 1 is pixels, as published.
         fusion: what words do to visual features: multiply them, as the ``product`` published, or, with
             ``residual``, add that product to them.
+        fusion_operation: what filters the levels before and after the words: ``spectral`` as published; ``spatial``
+            or ``linear``, the two operations that the paper compares it with.
         spectral_sigma: width, in frequency cells, of the Gaussian that attenuates high frequencies.
+        patch_kernels: queries draw a patch of 4 x 4 pixels in every cell (CPK); without, one value a cell.
+        mask_optimiser: refine patch masks with the visual encoder's early stages (MSO); without, the patch mask,
+            resized, is the mask.
         optimiser_width: hidden channels of the multi-granularity segmentation optimiser.
+        feature_decoder: decode encoded features in the manner of a feature pyramid before masks are drawn on them:
+            ``none``, as published; ``segment`` with decoded features; or ``observe`` them, trained beside the
+            network on masks of their own and without any effect on it.
         class_evidence: feed what the visual encoder's own ImageNet classifier sees in every cell, in the
             words of the text encoder, to the fusion (timm encoders with a classifier only).
         appearance: feed colours and shallow features of the visual encoder to the fusion.
@@ -74,8 +91,12 @@ class SgMgConfig:
     global_attention: bool = False
     coordinate_scale: float = 1.0
     fusion: Literal["product", "residual"] = "product"
+    fusion_operation: Literal["spectral", "spatial", "linear"] = "spectral"
     spectral_sigma: float = 7.0
+    patch_kernels: bool = True
+    mask_optimiser: bool = True
     optimiser_width: int = 16
+    feature_decoder: Literal["none", "segment", "observe"] = "none"
     fold_norms: bool = False
     class_evidence: bool = False
     appearance: bool = False
@@ -96,10 +117,9 @@ class SgMgConfig:
             raise ModelError(
                 f"hidden_size must be a multiple of 32 and of heads ({self.heads}), not {self.hidden_size}"
             )
-        if self.sentence_pooling not in ("pooler", "mean"):
-            raise ModelError(f"sentence_pooling must be 'pooler' or 'mean', not {self.sentence_pooling!r}")
-        if self.fusion not in ("product", "residual"):
-            raise ModelError(f"fusion must be 'product' or 'residual', not {self.fusion!r}")
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ModelError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
         if "model_type" not in self.text_encoder:
             raise ModelError("text_encoder needs a model_type, such as 'roberta' or 'bert'")
 

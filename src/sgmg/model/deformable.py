@@ -80,9 +80,19 @@ class DeformableAttention(nn.Module):
         Returns:
             (n, Q, d).
         """
-        n, queries, _ = query.shape
-        sampling = (n, queries, self.heads, self.levels, self.points)
         value = self.value_proj(memory).masked_fill(padding_mask[..., None], 0)
+        locations, weights = self.samples(query, reference, shapes)
+        value = value.view(len(query), -1, self.heads, value.shape[-1] // self.heads)
+        return self.output_proj(sample_levels(value, shapes, locations, weights))
+
+    def samples(self, query: Tensor, reference: Tensor, shapes: Shapes) -> tuple[Tensor, Tensor]:
+        """Where each query looks, and how much each place counts; arguments as for `forward`.
+
+        Returns:
+            (n, Q, heads, levels, points, 2) places, x and y in [0, 1], and (n, Q, heads, levels, points) weights,
+            which sum to 1 over levels and points.
+        """
+        sampling = (*query.shape[:2], self.heads, self.levels, self.points)
         offsets = self.sampling_offsets(query).view(*sampling, 2)
         weights = self.attention_weights(query).view(*sampling[:3], -1).softmax(-1).view(sampling)
         if reference.shape[-1] == 2:
@@ -91,8 +101,7 @@ class DeformableAttention(nn.Module):
         else:
             centre, extent = reference[:, :, None, :, None].chunk(2, dim=-1)
             locations = centre + offsets / self.points * extent * 0.5
-        value = value.view(n, -1, self.heads, value.shape[-1] // self.heads)
-        return self.output_proj(sample_levels(value, shapes, locations, weights))
+        return locations, weights
 
 
 class FeedForward(nn.Module):

@@ -1,4 +1,17 @@
-"""Spectrum-guided cross-modal fusion (SCF): words multiply visual features between two spectral filters."""
+"""Spectrum-guided cross-modal fusion (SCF): words multiply visual features between two spectral filters.
+
+The paper's Table A compares the spectral filters with two other operations in their place, spatial convolutions and
+linear layers, and counts 2.4, 4.7 and 2.4 million parameters without saying which. What gives these numbers at d = 256,
+and is what `counted_parameters` counts, are four operators (one for each level; the network has a second four after the
+words) without the 3x3 convolution inside a spectral filter's gate:
+
+- spectral: two 1x1 convolutions 2d→2d on the stacked real and imaginary parts, and the gate's two linear layers:
+  4 · 591 104 = 2.36 million (2.10 without the gate, 4.72 with its convolution too);
+- spatial: two 3x3 convolutions d→d: 4 · 1 180 160 = 4.72 million;
+- linear: two linear layers d→4.5d→d, just more than the spectral ones: 4 · 591 232 = 2.36 million.
+
+Spatial and linear operators see no spectrum and so have no gate. All three add to what they are given.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +40,20 @@ def gaussian_chain(sizes: list[tuple[int, int]], sigma: float, device: torch.dev
     return bumps
 
 
-class SpectralFilter(nn.Module):
+def count_parameters(module: nn.Module) -> int:
+    """How many weights a module has."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+class LevelFilter(nn.Module):
+    """What filters a level before or after the words."""
+
+    def counted_parameters(self) -> int:
+        """Parameters as the paper's Table A counts them."""
+        return count_parameters(self)
+
+
+class SpectralFilter(LevelFilter):
     """Filter features in the frequency domain, where one cell sees the whole map. Always in float32."""
 
     def __init__(self, channels: int) -> None:
@@ -42,15 +68,56 @@ class SpectralFilter(nn.Module):
         self.conv1 = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.conv2 = nn.Conv2d(2 * channels, 2 * channels, 1)
 
+    def amount(self, x: Tensor) -> Tensor:
+        """How much of the Gaussian is taken away from the spectrum of features (n, d, h, w): (n, 1) in [0, 1]."""
+        return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
+
+    def counted_parameters(self) -> int:
+        """As the paper counts: without the gate's 3x3 convolution."""
+        return count_parameters(self) - count_parameters(self.attenuation_conv)
+
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
         """Features (n, d, h, w) and the level's Gaussian (1, 1, h, w) to features of the same shape."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            amount = self.attenuation(self.attenuation_conv(x).mean((2, 3)))  # (n, 1)
-            spectrum = torch.fft.fft2(x) * (1 - amount[..., None, None] * bump)
+            spectrum = torch.fft.fft2(x) * (1 - self.amount(x)[..., None, None] * bump)
             parts = torch.cat((spectrum.real, spectrum.imag), 1)  # (n, 2d, h, w)
             real, imaginary = self.conv2(F.relu(self.conv1(parts))).chunk(2, 1)
             return x + torch.fft.ifft2(torch.complex(real, imaginary)).real
+
+
+class ConvolutionFilter(LevelFilter):
+    """Two convolutions in the place of a spectral filter. They see no spectrum for the Gaussian to attenuate."""
+
+    def __init__(self, channels: int, hidden: int, kernel: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, hidden, kernel, padding=kernel // 2)
+        self.conv2 = nn.Conv2d(hidden, channels, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor, bump: Tensor) -> Tensor:
+        """Features (n, d, h, w) to features of the same shape."""
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class SpatialFilter(ConvolutionFilter):
+    """Two 3x3 convolutions: each sees the cells around its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, kernel=3)
+
+
+class LinearFilter(ConvolutionFilter):
+    """Two linear layers, just larger than a spectral filter: each cell sees itself alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, 9 * channels // 2, kernel=1)
+
+
+FILTERS: dict[str, type[SpectralFilter | SpatialFilter | LinearFilter]] = {
+    "spectral": SpectralFilter,
+    "spatial": SpatialFilter,
+    "linear": LinearFilter,
+}
 
 
 class WordAttention(nn.Module):
@@ -63,15 +130,27 @@ class WordAttention(nn.Module):
 
     def forward(self, x: Tensor, text: TextFeatures) -> Tensor:
         """Features (B·T, d, h, w) and the text of B expressions to features of the same shape."""
-        clips = len(text.words)
-        pixels = x.flatten(2).transpose(1, 2)  # (B·T, h·w, d)
-        query = pixels.reshape(clips, -1, pixels.shape[-1])  # (B, T·h·w, d)
-        position = word_positions(text.padding_mask, pixels.shape[-1])
-        read, _ = self.attention(
-            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=False
-        )
+        query = self._pixels(x, text)
+        read, _ = self._read(query, text, need_weights=False)
         fused = query * read + query if self.residual else query * read
-        return fused.reshape(pixels.shape).transpose(1, 2).reshape(x.shape)
+        return fused.reshape(len(x), -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
+
+    def weights(self, x: Tensor, text: TextFeatures) -> Tensor:
+        """How much each pixel of features (B·T, d, h, w) reads each of L words, a mean over heads: (B·T, L, h, w)."""
+        _, weights = self._read(self._pixels(x, text), text, need_weights=True)
+        assert weights is not None
+        return weights.reshape(len(x), -1, weights.shape[-1]).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    @staticmethod
+    def _pixels(x: Tensor, text: TextFeatures) -> Tensor:
+        """(B·T, d, h, w) to (B, T·h·w, d)."""
+        return x.flatten(2).transpose(1, 2).reshape(len(text.words), -1, x.shape[1])
+
+    def _read(self, query: Tensor, text: TextFeatures, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+        position = word_positions(text.padding_mask, query.shape[-1])
+        return self.attention(
+            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=need_weights
+        )
 
 
 class Fusion(nn.Module):
@@ -88,9 +167,10 @@ class Fusion(nn.Module):
             projection = nn.Conv2d(channels, d, 3, stride=2, padding=1) if last else nn.Conv2d(channels, d, 1)
             nn.init.xavier_uniform_(projection.weight)
             self.projections.append(nn.Sequential(projection, nn.GroupNorm(32, d)))
-        self.filters_before = nn.ModuleList(SpectralFilter(d) for _ in self.strides)
+        operation = FILTERS[config.fusion_operation]
+        self.filters_before = nn.ModuleList(operation(d) for _ in self.strides)
         self.word_attention = WordAttention(config)
-        self.filters_after = nn.ModuleList(SpectralFilter(d) for _ in self.strides)
+        self.filters_after = nn.ModuleList(operation(d) for _ in self.strides)
 
     @staticmethod
     def stage(stride: int) -> int:
@@ -104,6 +184,10 @@ class Fusion(nn.Module):
             ((h + 1) // 2, (w + 1) // 2) if s == 64 else (h, w) for s, (h, w) in zip(self.strides, sizes, strict=True)
         ]
 
+    def counted_parameters(self) -> int:
+        """Parameters of one operator a level, as the paper's Table A counts them; see the top of this module."""
+        return sum(module.counted_parameters() for module in self.filters_before if isinstance(module, LevelFilter))
+
     def bumps(self, levels: list[Tensor]) -> list[Tensor]:
         """The Gaussian of each level."""
         return gaussian_chain([(x.shape[2], x.shape[3]) for x in levels], self.sigma, levels[0].device)
@@ -116,7 +200,7 @@ class Fusion(nn.Module):
         ]
         levels = [sum(parts[1:], start=parts[0]) for parts in zip(levels, *hints, strict=True)]
         return [
-            spectral(x, bump) for spectral, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
+            operator(x, bump) for operator, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
         ]
 
     def forward(self, levels: list[Tensor], text: TextFeatures, agreement: list[Tensor | None]) -> list[Tensor]:
@@ -133,5 +217,5 @@ class Fusion(nn.Module):
         read = [self.word_attention(x, text) for x in levels]
         read = [x if extra is None else x + extra for x, extra in zip(read, agreement, strict=True)]
         return [
-            spectral(x, bump) for spectral, x, bump in zip(self.filters_after, read, self.bumps(levels), strict=True)
+            operator(x, bump) for operator, x, bump in zip(self.filters_after, read, self.bumps(levels), strict=True)
         ]

@@ -17,6 +17,8 @@ class ConditionalPatchSegmentation(nn.Module):
     """CPK: each query makes two point-wise convolutions that draw a 4x4 patch in every cell."""
 
     hidden = 16
+    #: Channels that the second convolution draws in each cell.
+    drawn = PATCH**2
 
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
@@ -24,9 +26,9 @@ class ConditionalPatchSegmentation(nn.Module):
         self.channels = config.hidden_size + 2  # features and relative x, y
         self.sizes = [
             self.channels * self.hidden,
-            self.hidden * PATCH**2,
+            self.hidden * self.drawn,
             self.hidden,
-            PATCH**2,
+            self.drawn,
         ]
         self.kernels = MLP(config.hidden_size, sum(self.sizes))
         for layer in self.kernels:
@@ -50,7 +52,7 @@ class ConditionalPatchSegmentation(nn.Module):
         h, w = size
         weight1, weight2, bias1, bias2 = self.kernels(queries).split(self.sizes, -1)
         weight1 = weight1.view(n, count, self.hidden, self.channels)
-        weight2 = weight2.view(n, count, PATCH**2, self.hidden)
+        weight2 = weight2.view(n, count, self.drawn, self.hidden)
         # Resizing and a point-wise convolution commute, and the convolution leaves fewer channels to resize.
         features = weight1[..., :-2].flatten(1, 2)  # (n, N·hidden, d)
         drawn = [(features @ level.flatten(2)).unflatten(2, level.shape[-2:]) for level in levels]
@@ -69,7 +71,28 @@ class ConditionalPatchSegmentation(nn.Module):
             - coordinate[..., 1, None, None] * y[:, None]
         )
         patches = weight2 @ F.relu(hidden).flatten(3) + bias2[..., None]
-        return patches.view(n, count, PATCH**2, h, w)
+        return patches.view(n, count, self.drawn, h, w)
+
+
+class ConditionalCellSegmentation(ConditionalPatchSegmentation):
+    """Without CPK (the paper's Table B): each query draws one value in every cell.
+
+    The mask at stride 8 is resized to stride 2 (bilinear) and cut into the same 4x4 patches, so that matching, losses
+    and the mask optimiser are those of the whole network, and only the kernels differ.
+    """
+
+    drawn = 1
+
+    def forward(self, levels: list[Tensor], size: tuple[int, int], queries: Tensor, reference: Tensor) -> Tensor:
+        """As `ConditionalPatchSegmentation`; (n, N, 16, h, w) patch mask logits."""
+        cells = super().forward(levels, size, queries, reference)  # (n, N, 1, h, w)
+        mask = F.interpolate(cells.flatten(0, 1), scale_factor=PATCH, mode="bilinear", align_corners=False)
+        return F.pixel_unshuffle(mask, PATCH).unflatten(0, cells.shape[:2])
+
+
+def build_segmentation(config: SgMgConfig) -> ConditionalPatchSegmentation:
+    """The head that draws what MSO refines: CPK, or what is in its place."""
+    return ConditionalPatchSegmentation(config) if config.patch_kernels else ConditionalCellSegmentation(config)
 
 
 class Refiner(nn.Sequential):
@@ -117,3 +140,20 @@ class MaskOptimiser(nn.Module):
         resized = F.interpolate(patches.flatten(0, 2), stages[0].shape[-2:], mode="bilinear", align_corners=False)
         patches = self.at_stride_4(resized.unflatten(0, patches.shape[:3]), stages[0])
         return F.pixel_shuffle(patches, PATCH)[..., 0, :, :]
+
+
+class MaskResizer(nn.Module):
+    """Without MSO (the paper's Table B): patch masks, resized to full resolution. It has no weights."""
+
+    def forward(self, patches: Tensor, stages: list[Tensor]) -> Tensor:
+        """As `MaskOptimiser`; of the stages only the size counts."""
+        masks = F.pixel_shuffle(patches, PATCH)[..., 0, :, :]  # (B, E, T, h, w) at stride 2
+        h, w = stages[0].shape[-2:]
+        return F.interpolate(
+            masks.flatten(0, 1), (PATCH * h, PATCH * w), mode="bilinear", align_corners=False
+        ).unflatten(0, masks.shape[:2])
+
+
+def build_mask_optimiser(config: SgMgConfig, stage_channels: list[int]) -> MaskOptimiser | MaskResizer:
+    """From patch masks to masks: MSO, or what is in its place."""
+    return MaskOptimiser(config, stage_channels) if config.mask_optimiser else MaskResizer()

@@ -13,8 +13,9 @@ from sgmg.model.appearance import Appearance
 from sgmg.model.config import ModelError, SgMgConfig
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
+from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
-from sgmg.model.heads import ConditionalPatchSegmentation, MaskOptimiser
+from sgmg.model.heads import build_mask_optimiser, build_segmentation
 from sgmg.model.motion import Motion
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.pretrained import PretrainedFolder
@@ -110,12 +111,15 @@ class Prediction:
         boxes: (B, T, N, 4) cx, cy, w, h in [0, 1] of the unpadded frame.
         patch_masks: (B, T, N, 16, h, w) logits of 4x4 patches in cells of stride 8.
         intermediate: the same of the earlier decoder layers, in order (training only).
+        observed: (B, T, N, 16, h, w) logits of patches drawn on observed, decoded features (training of models
+            with ``feature_decoder: observe`` only).
     """
 
     logits: Tensor
     boxes: Tensor
     patch_masks: Tensor
     intermediate: list["Prediction"] = field(default_factory=list)
+    observed: Tensor | None = None
 
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
@@ -147,8 +151,10 @@ class SgMg(nn.Module, PretrainedFolder):
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
         self.transformer = DeformableTransformer(config)
         self.score_heads = nn.ModuleList(score_head(d) for _ in range(config.decoder_layers))
-        self.patch_segmentation = ConditionalPatchSegmentation(config)
-        self.mask_optimiser = MaskOptimiser(config, channels)
+        self.feature_decoder = FeatureDecoder(config, channels) if config.feature_decoder == "segment" else None
+        self.observer = FeatureObserver(config, channels) if config.feature_decoder == "observe" else None
+        self.patch_segmentation = build_segmentation(config)
+        self.mask_optimiser = build_mask_optimiser(config, channels)
 
     @property
     def device(self) -> torch.device:
@@ -232,7 +238,7 @@ class SgMg(nn.Module, PretrainedFolder):
         fused = self.fuse(visual, text)
         per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions, text.sentence)]
         output = self.transformer(fused, per_frame[: len(masks)], per_frame[len(masks) : -1], per_frame[-1])
-        return self._predict(visual, output)
+        return self._predict(visual, output, text)
 
     def fuse(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
         """Words into the levels: (B·T, d, h, w) each."""
@@ -263,10 +269,17 @@ class SgMg(nn.Module, PretrainedFolder):
         """The padding mask at each level's size: (B, h, w) bool."""
         return [mask_at_size(visual.padding_mask, (x.shape[2], x.shape[3])) for x in visual.levels]
 
-    def _predict(self, visual: VisualFeatures, output: TransformerOutput) -> Prediction:
+    def segmented_levels(self, output: TransformerOutput) -> list[Tensor]:
+        """The encoder's output that masks are drawn on: its levels up to stride 32."""
+        return output.memory[: self.config.strides.index(32) + 1]
+
+    def _predict(self, visual: VisualFeatures, output: TransformerOutput, text: TextFeatures) -> Prediction:
         """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
         grid = (visual.stages[1].shape[2], visual.stages[1].shape[3])
-        memory = output.memory[: self.config.strides.index(32) + 1]
+        memory = self.segmented_levels(output)
+        drawn_on = memory
+        if self.feature_decoder is not None:
+            drawn_on = [self.feature_decoder(memory, visual.stages, text)]
         real = ~visual.padding_mask
         size = torch.stack((real[:, 0].sum(1), real[:, :, 0].sum(1)), -1)  # (B, 2): width, height
         size = size.repeat_interleave(visual.frames, 0)[:, None]
@@ -274,10 +287,14 @@ class SgMg(nn.Module, PretrainedFolder):
         predictions = []
         for layer in layers:
             queries = output.queries[layer]
-            patches = self.patch_segmentation(memory, grid, queries, output.references[layer] * size)
+            patches = self.patch_segmentation(drawn_on, grid, queries, output.references[layer] * size)
             by_clip = (self.score_heads[layer](queries), output.boxes[layer], patches)
             predictions.append(Prediction(*(x.unflatten(0, (visual.clips, visual.frames)) for x in by_clip)))
-        return replace(predictions[-1], intermediate=predictions[:-1])
+        last = replace(predictions[-1], intermediate=predictions[:-1])
+        if self.observer is not None and self.training:
+            seen = self.observer(memory, visual.stages, text, output.queries[-1], output.references[-1] * size)
+            last.observed = seen.unflatten(0, (visual.clips, visual.frames))
+        return last
 
     def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
         """Mask logits of one query a clip, or of several.

@@ -115,7 +115,8 @@ class Criterion:
         Returns:
             Unweighted scalar losses: `loss_ce`, `loss_bbox`, `loss_giou`, `loss_mask`, `loss_dice`,
             `loss_mask_low`, `loss_dice_low`, and with suffixes `_0`, `_1`, … those of intermediate layers;
-            and the matched queries (E,) of the last layer, then of each intermediate one.
+            `loss_mask_observed` and `loss_dice_observed` where decoded features are observed; and the matched
+            queries (E,) of the last layer, then of each intermediate one.
         """
         losses: dict[str, Tensor] = {}
         matched = []
@@ -149,8 +150,12 @@ class Criterion:
 
         if optimised is not None:
             losses |= self._masks(optimised, targets.masks, there, "")
-        patches = pixel_shuffle(prediction.patch_masks[row, :, query], 4)[:, :, 0]  # (E, T, h, w)
-        return losses | self._masks(patches, masks_at_patches(targets.masks, patches.shape), there, "_low")
+        drawn = {"_low": prediction.patch_masks, "_observed": prediction.observed}
+        for suffix, patches in drawn.items():
+            if patches is not None:
+                picture = pixel_shuffle(patches[row, :, query], 4)[:, :, 0]  # (E, T, h, w)
+                losses |= self._masks(picture, masks_at_patches(targets.masks, picture.shape), there, suffix)
+        return losses
 
     @staticmethod
     def _masks(logits: Tensor, truth: Tensor, there: Tensor, suffix: str) -> dict[str, Tensor]:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import Trainer
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
+from sgmg.model.config import ROBERTA_BASE
 from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
@@ -21,6 +22,9 @@ from sgmg.training.start import lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
+
+#: Names of the text encoder whose configuration is known without asking anybody.
+ROBERTA_BASE_NAMES = ("FacebookAI/roberta-base", "roberta-base")
 
 
 @dataclass
@@ -106,21 +110,34 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: the file is missing or no YAML, a key is unknown, a value is of the wrong type.
     """
-    if not path.is_file():
-        raise InputError(f"There is no recipe {path}.")
-    for change in changes:
-        if not re.match(r"[\w.]+=", change):
-            raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
-    parser = recipe_parser()
-    try:
-        values = parser.parse_args([f"--recipe={path}", *(f"--{change}" for change in changes)])
-        made = parser.instantiate(values)
-    except ArgumentError as error:
-        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
+    made = read_settings(recipe_parser(), "recipe", path, changes)
     own = {section: made[section] for section in SECTIONS}
     return Recipe(
         made.run, made.seed, made.checkpoint_minutes, made.recompute_activations, **own, trainer=vars(made.trainer)
     )
+
+
+def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequence[str] = ()) -> Any:
+    """Read a YAML file with a parser that knows its keys, and make its dataclasses.
+
+    Args:
+        parser: with an option of the name `kind` that takes a file.
+        kind: what the file is.
+        path: the file.
+        changes: `key=value`.
+
+    Raises:
+        InputError: as for `read_recipe`.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no {kind} {path}.")
+    for change in changes:
+        if not re.match(r"[\w.]+=", change):
+            raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
+    try:
+        return parser.instantiate(parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)]))
+    except ArgumentError as error:
+        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
 
 
 def _one_sentence(message: str) -> str:
@@ -132,12 +149,7 @@ def _one_sentence(message: str) -> str:
     return " ".join(message.replace("Parser key", "the value of").split()) + "."
 
 
-def new_model(config: StartConfig) -> SgMg:
-    """The network that a training starts from.
-
-    Raises:
-        InputError: a model folder and something else are given, or neither a folder nor a text encoder.
-    """
+def _check_start(config: StartConfig) -> None:
     if config.pretrained is not None:
         changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
         changed.remove("pretrained")
@@ -145,16 +157,48 @@ def new_model(config: StartConfig) -> SgMg:
             raise InputError(
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
             )
+    elif config.start is None and config.text_weights is None:
+        raise InputError(
+            "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
+            "to go on from a model."
+        )
+
+
+def model_config(config: StartConfig) -> SgMgConfig:
+    """The configuration of the network that a training starts from; no weights are read where none have to be.
+
+    Raises:
+        InputError: as for `new_model`.
+    """
+    _check_start(config)
+    if config.pretrained is not None or config.start is not None:
+        return new_model(config).config
+    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+    if config.text_weights in ROBERTA_BASE_NAMES:
+        values["text_encoder"] = dict(ROBERTA_BASE)
+    else:
+        assert config.text_weights is not None
+        try:
+            values["text_encoder"] = AutoConfig.from_pretrained(config.text_weights).to_dict()
+        except (OSError, ValueError) as error:
+            raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
+    return SgMgConfig(**values)
+
+
+def new_model(config: StartConfig) -> SgMg:
+    """The network that a training starts from.
+
+    Raises:
+        InputError: a model folder and something else are given, or neither a folder nor a text encoder.
+    """
+    _check_start(config)
+    if config.pretrained is not None:
         return SgMg.from_pretrained(config.pretrained)
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     if config.start is not None:
         encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
         return lite_start(**{key: value for key, value in values.items() if key not in encoders})
-    if config.text_weights is None:
-        raise InputError(
-            "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
-            "to go on from a model."
-        )
+    assert config.text_weights is not None
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.text_weights)
         encoder = AutoModel.from_pretrained(config.text_weights, dtype="float32")

@@ -1,0 +1,1 @@
+"""Looking into networks and at their results: figures, the numbers behind them, tables of experiments."""

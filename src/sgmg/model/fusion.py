@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
-from sgmg.model.positions import word_positions
 from sgmg.model.text import TextFeatures
 
 
@@ -66,10 +65,7 @@ class WordAttention(nn.Module):
         clips = len(text.words)
         pixels = x.flatten(2).transpose(1, 2)  # (B·T, h·w, d)
         query = pixels.reshape(clips, -1, pixels.shape[-1])  # (B, T·h·w, d)
-        position = word_positions(text.padding_mask, pixels.shape[-1])
-        read, _ = self.attention(
-            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=False
-        )
+        read, _ = self.attention(query, text.keys, text.words, key_padding_mask=text.key_mask, need_weights=False)
         fused = query * read + query if self.residual else query * read
         return fused.reshape(pixels.shape).transpose(1, 2).reshape(x.shape)
 

@@ -289,6 +289,8 @@ class TestSegmenter:
             assert (several.masks == segmenter(frames, EXPRESSIONS, clip_length="all").masks).mean() > 0.9999
             alone = features.segment("a cup").masks[0]
             assert ((features.probabilities("a cup") > 0.5) == alone).mean() > 0.9999
+            for masks, found in zip(several.masks, features.each_probability(EXPRESSIONS), strict=True):
+                assert ((found > 0.5) == masks).mean() > 0.9999
             assert features.candidates("a cup").masks.shape == (3, 72, 96)
 
     def test_bfloat16(self, frames: np.ndarray) -> None:

@@ -336,14 +336,29 @@ class ClipFeatures:
             InputError: the expression is empty.
             RuntimeError: the features were freed already.
         """
-        threshold = self._segmenter._threshold(min_score)
-        with self._asked(expression) as (visual, text):
-            (scores,), (logits,) = self._segmenter._best(visual, text)
-            found = np.empty((len(scores), *self._video.size), np.float32)
-            for index, part in _at_size(logits, self._video.size):
-                found[index] = part.sigmoid().cpu().numpy()
-        found[scores < threshold] = 0
-        return found
+        return next(self.each_probability([expression], min_score))
+
+    def each_probability(
+        self, expressions: str | Sequence[str], min_score: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """`probabilities` of several expressions, one array after another: together they may be large.
+
+        A multi-object model looks for all of them in one pass.
+        """
+        visual, segmenter = self._encoded(), self._segmenter
+        sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
+        with segmenter._computing():
+            texts, _ = segmenter._encode_expressions(sentences)
+        for text in texts:
+            with segmenter._computing():
+                results = zip(*segmenter._best(visual, text), strict=True)
+            for scores, logits in results:
+                found = np.empty((len(scores), *self._video.size), np.float32)
+                with segmenter._computing():
+                    for index, part in _at_size(logits, self._video.size):
+                        found[index] = part.sigmoid().cpu().numpy()
+                found[scores < threshold] = 0
+                yield found
 
     def candidates(self, expression: str, frame: int = 0) -> Candidates:
         """All N masks of one frame with their scores, as benchmarks that rank masks ask for.

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sgmg.model.appearance import Appearance
 from sgmg.model.config import ModelError, SgMgConfig
-from sgmg.model.deformable import DeformableTransformer, EncodedLevels, TransformerOutput
+from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import ConditionalPatchSegmentation, MaskOptimiser
@@ -251,7 +251,7 @@ class SgMg(nn.Module, PretrainedFolder):
         if self.decoupling is not None:
             return self._decode_together(self.decoupling, visual, text, counts)
         visual = visual.one_each(counts)
-        output = self.transformer.decode(self._encode(visual, text), text.sentence.repeat_interleave(visual.frames, 0))
+        output = self.transformer(*self._fused(visual, text), text.sentence.repeat_interleave(visual.frames, 0))
         return self._predict(visual, output)
 
     def _decode_together(
@@ -261,7 +261,7 @@ class SgMg(nn.Module, PretrainedFolder):
         if visual.expressions != 1:
             raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
         together, owners = join(text, counts), owners_of(counts, visual.padding_mask.device)
-        encoded = self._encode(visual, together)
+        encoded = self.transformer.encode(*self._fused(visual, together))
         shares: list[Tensor] = []
         if self.evidence is not None and visual.posterior is not None:
             of_all = self.evidence.shares(visual.posterior, together.embedding, visual.clips).flatten(0, 1)
@@ -270,12 +270,12 @@ class SgMg(nn.Module, PretrainedFolder):
         output = self.transformer.decode(encoded, text.sentence.repeat_interleave(visual.frames, 0))
         return self._predict(replace(visual, levels=[]).one_each(counts), output)
 
-    def _encode(self, visual: VisualFeatures, text: TextFeatures) -> EncodedLevels:
-        """Levels fused with the words of each clip's text, then encoded."""
+    def _fused(self, visual: VisualFeatures, text: TextFeatures) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Levels fused with the words of each clip's text, their padding masks and positions, of all frames."""
         masks = self.level_masks(visual)
         positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
         per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions)]
-        return self.transformer.encode(self.fuse(visual, text), per_frame[: len(masks)], per_frame[len(masks) :])
+        return self.fuse(visual, text), per_frame[: len(masks)], per_frame[len(masks) :]
 
     def fuse(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
         """Words into the levels: (B·T, d, h, w) each."""

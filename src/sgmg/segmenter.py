@@ -42,7 +42,8 @@ class Segmenter:
     >>> result.masks.shape  # (expressions, frames, height, width)
 
     The same input gives the same output on the same device, and an expression's masks do not depend on
-    which others are asked for beside it.
+    which others are asked for beside it, unless the model is a multi-object one (`SgMgConfig.multi_object`): such a
+    model looks for all expressions in one pass, in less time, and their order is what does not count.
 
     Args:
         model: the network; it is moved to `device` and put into evaluation mode.
@@ -133,9 +134,12 @@ class Segmenter:
             for clip in timeline.clips(source, None if clip_length == "all" else clip_length, sides):
                 before, length = len(timeline) - len(clip), len(clip)
                 visual = self._encode_clip(clip)
-                for index, (text, track) in enumerate(zip(texts, tracks, strict=True)):
-                    _report(progress, before + length * (index + 1) / (len(texts) + 1), source)
-                    track.extend(self._segment(visual, text, source.size, threshold))
+                found: list[_Track] = []
+                for text in texts:
+                    _report(progress, before + length * (len(found) + 1) / (len(sentences) + 1), source)
+                    found += self._segment(visual, text, source.size, threshold)
+                for track, part in zip(tracks, found, strict=True):
+                    track.extend(part)
                 _report(progress, len(timeline), source)
         if progress is not None:
             progress(len(timeline), len(timeline))
@@ -188,16 +192,21 @@ class Segmenter:
                 raise
 
     def _encode_expressions(self, sentences: Sequence[str]) -> tuple[list[TextFeatures], list[str]]:
-        """Each expression's features, and sentences on those that were cut."""
+        """Features of the expressions that go through the network together, and sentences on those that were cut.
+
+        That is one expression at a time, so that memory does not grow with their number and no result depends on its
+        neighbours; all of them where the model is made for it.
+        """
         features, notes = [], []
-        for sentence in sentences:
-            ids, attention = self.model.tokenize([sentence])
-            kept = self._kept_of(sentence, ids[0].tolist())
-            if kept is not None:
-                notes.append(
-                    f"An expression is longer than the text encoder's {ids.shape[1]} tokens; kept was: '{kept}'."
-                )
-                warnings.warn(notes[-1], InputWarning, stacklevel=4)
+        for together in [sentences] if self.model.config.multi_object else [[sentence] for sentence in sentences]:
+            ids, attention = self.model.tokenize(list(together))
+            for sentence, row, real in zip(together, ids, attention.bool(), strict=True):
+                kept = self._kept_of(sentence, row[real].tolist())
+                if kept is not None:
+                    notes.append(
+                        f"An expression is longer than the text encoder's {ids.shape[1]} tokens; kept was: '{kept}'."
+                    )
+                    warnings.warn(notes[-1], InputWarning, stacklevel=4)
             features.append(self.model.encode_text(ids, attention))
         return features, notes
 
@@ -212,24 +221,25 @@ class Segmenter:
         frames = torch.stack(list(clip)).to(self.device).float() / 255
         return self.model.encode_video(((frames - self._mean) / self._deviation)[None])
 
-    def _segment(self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int], min_score: float) -> _Track:
-        """One expression in one clip: the best query's masks at the video's size.
-
-        One expression at a time: memory then does not grow with their number, and no result depends on
-        its neighbours.
-        """
-        scores, logits = self._best(visual, text)
-        rles: list[Rle] = []
-        for index, part in _at_size(logits, size):
-            rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
-        return _Track(scores.tolist(), rles)
+    def _segment(
+        self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int], min_score: float
+    ) -> list[_Track]:
+        """Each expression in one clip: the best query's masks at the video's size."""
+        tracks = []
+        for scores, logits in zip(*self._best(visual, text), strict=True):
+            rles: list[Rle] = []
+            for index, part in _at_size(logits, size):
+                rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
+            tracks.append(_Track(scores.tolist(), rles))
+        return tracks
 
     def _best(self, visual: VisualFeatures, text: TextFeatures) -> tuple[np.ndarray, Tensor]:
-        """The best query's score (T,) and mask logits (T, h, w), at the network's size, in every frame of a clip."""
+        """Each expression's best query's scores (E, T) and mask logits (E, T, h, w), at the network's size."""
         prediction = self.model.decode(visual, text)
         query = prediction.best_query()
-        scores = prediction.logits[0, :, query[0], 0].float().sigmoid().cpu().numpy()
-        return scores, self.model.optimise_masks(prediction, visual, query)[0].float()
+        rows = torch.arange(len(query), device=query.device)
+        scores = prediction.logits[rows, :, query, 0].float().sigmoid().cpu().numpy()
+        return scores, self.model.optimise_masks(prediction, visual, query).float()
 
     def _all(self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int]) -> Candidates:
         """All queries of one frame, at the video's size."""
@@ -313,7 +323,7 @@ class ClipFeatures:
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
         with segmenter._computing():
             texts, notes = segmenter._encode_expressions(sentences)
-            tracks = [segmenter._segment(visual, text, self._video.size, threshold) for text in texts]
+            tracks = [t for text in texts for t in segmenter._segment(visual, text, self._video.size, threshold)]
         return segmenter._result(self._video, self._timeline, sentences, tracks, notes, "all", self._sides, threshold)
 
     def probabilities(self, expression: str, min_score: float | None = None) -> np.ndarray:
@@ -326,14 +336,29 @@ class ClipFeatures:
             InputError: the expression is empty.
             RuntimeError: the features were freed already.
         """
-        threshold = self._segmenter._threshold(min_score)
-        with self._asked(expression) as (visual, text):
-            scores, logits = self._segmenter._best(visual, text)
-            found = np.empty((len(scores), *self._video.size), np.float32)
-            for index, part in _at_size(logits, self._video.size):
-                found[index] = part.sigmoid().cpu().numpy()
-        found[scores < threshold] = 0
-        return found
+        return next(self.each_probability([expression], min_score))
+
+    def each_probability(
+        self, expressions: str | Sequence[str], min_score: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """`probabilities` of several expressions, one array after another: together they may be large.
+
+        A multi-object model looks for all of them in one pass.
+        """
+        visual, segmenter = self._encoded(), self._segmenter
+        sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
+        with segmenter._computing():
+            texts, _ = segmenter._encode_expressions(sentences)
+        for text in texts:
+            with segmenter._computing():
+                results = zip(*segmenter._best(visual, text), strict=True)
+            for scores, logits in results:
+                found = np.empty((len(scores), *self._video.size), np.float32)
+                with segmenter._computing():
+                    for index, part in _at_size(logits, self._video.size):
+                        found[index] = part.sigmoid().cpu().numpy()
+                found[scores < threshold] = 0
+                yield found
 
     def candidates(self, expression: str, frame: int = 0) -> Candidates:
         """All N masks of one frame with their scores, as benchmarks that rank masks ask for.

@@ -78,9 +78,9 @@ class ModelPredictor:
             clip = range(start, min(start + step, length))
             with self.segmenter.encode(data.frames(video, clip).permute(0, 2, 3, 1).numpy()) as features:
                 for annotator, expressions in enumerate(said):
-                    labels[annotator, clip.start : clip.stop] = merge(
-                        features.probabilities(expression.text, self.min_score) for expression in expressions
-                    )
+                    texts = [expression.text for expression in expressions]
+                    found = features.each_probability(texts, self.min_score) if texts else []
+                    labels[annotator, clip.start : clip.stop] = merge(found)
         # The encoded masks keep memory small while they wait to be scored.
         return [
             [EncodedMasks.of(labels[annotator] == index) for index in range(1, len(expressions) + 1)]

@@ -71,6 +71,8 @@ class SgMgConfig:
         appearance: feed colours and shallow features of the visual encoder to the fusion.
         motion: feed displacements between neighbouring frames to the fusion.
         place: feed positions in the frame to the fusion.
+        multi_object: find what all expressions of a clip mean in one pass through the encoder; see
+            `sgmg.model.multi_object`.
         temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
         short_side, long_side: size in pixels that frames are resized to for inference.
         min_score: score below which a frame's mask is left empty, if nothing else is asked for.
@@ -102,6 +104,7 @@ class SgMgConfig:
     appearance: bool = False
     motion: bool = False
     place: bool = False
+    multi_object: bool = False
     temporal_layers: int = 0
     short_side: int = 360
     long_side: int = 640

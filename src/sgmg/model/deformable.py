@@ -1,5 +1,6 @@
 """The deformable transformer (Zhu et al., Deformable DETR, ICLR 2021), in plain PyTorch."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -104,6 +105,54 @@ class DeformableAttention(nn.Module):
         return locations, weights
 
 
+class FewQueriesAttention(DeformableAttention):
+    """The same for few queries and many cells: reads the cells first and projects what was read, not every cell.
+
+    Sampling and projection are linear, so either may come first. It has the weights of `DeformableAttention` and
+    gives its result up to rounding, with N · heads projections instead of S.
+    """
+
+    def forward(self, query: Tensor, reference: Tensor, memory: Tensor, shapes: Shapes, padding_mask: Tensor) -> Tensor:
+        """As `DeformableAttention`."""
+        n, cells, d = memory.shape
+        cell, share = corners(shapes, *self.samples(query, reference, shapes))  # (n, Q, heads, corners)
+        real = padding_mask.logical_not().to(share.dtype)
+        share = share * real.gather(1, cell.flatten(1)).view_as(share)
+        row = cell + torch.arange(n, device=cell.device)[:, None, None, None] * cells
+        read = F.embedding_bag(
+            row.flatten(0, 2), memory.flatten(0, 1), mode="sum", per_sample_weights=share.flatten(0, 2).to(memory.dtype)
+        ).view(*share.shape[:3], d)
+        weight = self.value_proj.weight.unflatten(0, (self.heads, -1))  # (heads, c, d)
+        bias = self.value_proj.bias.unflatten(0, (self.heads, -1)) * share.sum(-1, keepdim=True)
+        return self.output_proj((torch.einsum("nqhd,hcd->nqhc", read, weight) + bias).flatten(2))
+
+
+def corners(shapes: Shapes, locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells that bilinear samples are made of, and how much each counts.
+
+    Args:
+        shapes, locations, weights: as for `sample_levels`.
+
+    Returns:
+        (n, Q, heads, levels · points · 4) indices of cells, the levels' cells one after another, and their weights;
+        0 outside of the map.
+    """
+    size = locations.new_tensor([(w, h) for h, w in shapes])[:, None]  # (levels, 1, 2)
+    first = torch.tensor([0, *itertools.accumulate(h * w for h, w in shapes)][:-1], device=locations.device)
+    place = locations * size - 0.5
+    low = place.floor()
+    part = place - low
+    cells, shares = [], []
+    for step in itertools.product((0, 1), repeat=2):
+        offset = low.new_tensor(step)
+        at = low + offset
+        inside = ((at >= 0) & (at < size)).all(-1)
+        x, y = torch.minimum(at.clamp(min=0), size - 1).long().unbind(-1)
+        cells.append(first[:, None] + y * size[..., 0].long() + x)
+        shares.append(weights * inside * torch.where(offset.bool(), part, 1 - part).prod(-1))
+    return torch.stack(cells, -1).flatten(3), torch.stack(shares, -1).flatten(3)
+
+
 class FeedForward(nn.Module):
     """Two linear layers with a residual around them and a norm after."""
 
@@ -146,7 +195,8 @@ class DecoderLayer(nn.Module):
         if config.global_attention:
             self.global_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
             self.global_attention_norm = nn.LayerNorm(d)
-        self.cross_attention = DeformableAttention(config)
+        # All expressions of a clip have maps of their own here, so that every cell projected is one too many.
+        self.cross_attention = FewQueriesAttention(config) if config.multi_object else DeformableAttention(config)
         self.cross_attention_norm = nn.LayerNorm(d)
         self.feedforward = FeedForward(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -181,6 +231,25 @@ class MLP(nn.Sequential):
         for size, following in pairwise(sizes):
             parts += [nn.Linear(size, following), nn.ReLU()]
         super().__init__(*parts[:-1])
+
+
+@dataclass
+class EncodedLevels:
+    """Levels of n frames after the encoder, their S cells one after another: what the decoder reads.
+
+    Attributes:
+        memory: (n, S, d).
+        position: (n, S, d) positions, with the levels' embeddings.
+        padding_mask: (n, S) bool, True on padding.
+        ratios: (n, levels, 2) unpadded shares of width and height.
+        shapes: (h, w) of each level.
+    """
+
+    memory: Tensor
+    position: Tensor
+    padding_mask: Tensor
+    ratios: Tensor
+    shapes: Shapes
 
 
 @dataclass
@@ -232,6 +301,10 @@ class DeformableTransformer(nn.Module):
             levels: one (n, d, h, w) a level; padding_masks: (n, h, w); positions: (n, d, h, w).
             sentence: (n, d), every query's content at the start.
         """
+        return self.decode(self.encode(levels, padding_masks, positions), sentence)
+
+    def encode(self, levels: list[Tensor], padding_masks: list[Tensor], positions: list[Tensor]) -> EncodedLevels:
+        """Let the cells of all levels see each other; arguments as for `forward`."""
         shapes: Shapes = [(level.shape[2], level.shape[3]) for level in levels]
         memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1)  # (n, S, d)
         mask = torch.cat([m.flatten(1) for m in padding_masks], 1)  # (n, S)
@@ -246,7 +319,11 @@ class DeformableTransformer(nn.Module):
         reference = cell_references(shapes, ratios)
         for layer in self.encoder:
             memory = layer(memory, position, reference, shapes, mask)
+        return EncodedLevels(memory, position, mask, ratios, shapes)
 
+    def decode(self, encoded: EncodedLevels, sentence: Tensor) -> TransformerOutput:
+        """Queries, their boxes and references from encoded levels and sentences (n, d)."""
+        memory, shapes, ratios = encoded.memory, encoded.shapes, encoded.ratios
         output = TransformerOutput([], [], [], [])
         query_position = self.query_position.weight[None].expand(len(memory), -1, -1)  # (n, N, d)
         query = sentence[:, None].expand_as(query_position)
@@ -254,7 +331,7 @@ class DeformableTransformer(nn.Module):
         for layer, box_head in zip(self.decoder, self.box_heads, strict=True):
             scale = ratios if reference.shape[-1] == 2 else torch.cat((ratios, ratios), -1)
             scaled = reference[:, :, None] * scale[:, None]
-            query = layer(query, query_position, scaled, memory, position, shapes, mask)
+            query = layer(query, query_position, scaled, memory, encoded.position, shapes, encoded.padding_mask)
             known = F.pad(inverse_sigmoid(reference), (0, 4 - reference.shape[-1]))
             box = (box_head(query) + known).sigmoid()
             reference = box.detach()

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.text import TextFeatures
 
 CLASSES = 1000  # of ImageNet-1k
 
@@ -39,18 +40,29 @@ class ClassEvidence(nn.Module):
         meaning = torch.einsum("nkhw,kc->nchw", posterior, self.names)
         return self.meaning(F.normalize(meaning, dim=1) * meaning.shape[1] ** 0.5)
 
-    def compare(self, posterior: Tensor, embedding: Tensor, clips: int) -> Tensor:
-        """How far each cell agrees with a sentence.
+    def compare(self, posterior: Tensor, text: TextFeatures, clips: int) -> Tensor:
+        """How far each cell agrees with a text.
+
+        Args:
+            posterior: (B·T, classes, h, w) of B clips.
+            text: of E sentences a clip.
+
+        Returns:
+            (B·E·T, d, h, w), where every sentence is a text of its own.
+        """
+        return self.agreement(text.agreed(self.shares(posterior, text.embedding, clips)).flatten(0, 2))
+
+    def shares(self, posterior: Tensor, embedding: Tensor, clips: int) -> Tensor:
+        """How much of each cell's posterior is of classes that pass each threshold of likeness to a sentence.
 
         Args:
             posterior: (B·T, classes, h, w) of B clips.
             embedding: (B·E, C) unit-length embeddings of E sentences a clip.
 
         Returns:
-            (B·E·T, d, h, w).
+            (B, E, T, thresholds + 1, h, w); the last is the expected likeness itself.
         """
         similarity = embedding @ self.names.T  # (B·E, classes)
         passed = torch.sigmoid(self.slope * (similarity[..., None] - self.centre))
         weights = torch.cat((passed, similarity[..., None]), -1).unflatten(0, (clips, -1))  # (B, E, classes, n)
-        share = torch.einsum("btkhw,bekj->betjhw", posterior.unflatten(0, (clips, -1)), weights).flatten(0, 2)
-        return self.agreement(share)
+        return torch.einsum("btkhw,bekj->betjhw", posterior.unflatten(0, (clips, -1)), weights)

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
-from sgmg.model.positions import word_positions
 from sgmg.model.text import TextFeatures
 
 
@@ -147,10 +146,7 @@ class WordAttention(nn.Module):
         return x.flatten(2).transpose(1, 2).reshape(len(text.words), -1, x.shape[1])
 
     def _read(self, query: Tensor, text: TextFeatures, need_weights: bool) -> tuple[Tensor, Tensor | None]:
-        position = word_positions(text.padding_mask, query.shape[-1])
-        return self.attention(
-            query, text.words + position, text.words, key_padding_mask=text.padding_mask, need_weights=need_weights
-        )
+        return self.attention(query, text.keys, text.words, key_padding_mask=text.key_mask, need_weights=need_weights)
 
 
 class Fusion(nn.Module):

@@ -17,6 +17,7 @@ from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import build_mask_optimiser, build_segmentation
 from sgmg.model.motion import Motion
+from sgmg.model.multi_object import Decoupling, join
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
@@ -101,6 +102,23 @@ class VisualFeatures:
             expressions=self.expressions * expressions,
         )
 
+    def one_each(self, counts: Sequence[int]) -> "VisualFeatures":
+        """Each clip as many times in a row as it has expressions; the stages are shared where all have as many."""
+        if len(set(counts)) == 1:
+            return self.repeat(counts[0])
+        owners = owners_of(counts, self.padding_mask.device)
+
+        def of(maps: Tensor) -> Tensor:  # (B·T, C, h, w) to (ΣE·T, C, h, w)
+            return maps.unflatten(0, (self.clips, self.frames))[owners].flatten(0, 1)
+
+        return replace(
+            self,
+            stages=[of(x) for x in self.stages],
+            levels=[of(x) for x in self.levels],
+            padding_mask=self.padding_mask[owners],
+            posterior=None if self.posterior is None else of(self.posterior),
+        )
+
 
 @dataclass
 class Prediction:
@@ -150,6 +168,7 @@ class SgMg(nn.Module, PretrainedFolder):
         self.fusion = Fusion(config, channels)
         self.temporal = nn.ModuleList(TemporalLayer(config) for _ in range(config.temporal_layers))
         self.transformer = DeformableTransformer(config)
+        self.decoupling = Decoupling(config) if config.multi_object else None
         self.score_heads = nn.ModuleList(score_head(d) for _ in range(config.decoder_layers))
         self.feature_decoder = FeatureDecoder(config, channels) if config.feature_decoder == "segment" else None
         self.observer = FeatureObserver(config, channels) if config.feature_decoder == "observe" else None
@@ -184,7 +203,6 @@ class SgMg(nn.Module, PretrainedFolder):
     ) -> tuple[Prediction, VisualFeatures]:
         """Clips and their expressions to predictions; see `encode_video`, `encode_text` and `decode`."""
         visual = self.encode_video(frames, padding_mask)
-        visual = visual.repeat(len(input_ids) // visual.clips)
         return self.decode(visual, self.encode_text(input_ids, attention_mask)), visual
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
@@ -224,21 +242,46 @@ class SgMg(nn.Module, PretrainedFolder):
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
         return hints
 
-    def decode(self, visual: VisualFeatures, text: TextFeatures) -> Prediction:
-        """Find what each clip's expression means.
+    def decode(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int] | None = None) -> Prediction:
+        """Find what each clip's expressions mean.
 
         Args:
-            visual: B encoded clips; a single one is used for every expression.
-            text: B expressions.
+            visual: B encoded clips.
+            text: of all clips' expressions, clip after clip.
+            counts: expressions of each clip; by default all clips have as many.
+
+        Returns:
+            predictions of all expressions: B in `Prediction` is their number.
         """
-        if visual.clips != len(text.words):
-            visual = visual.repeat(len(text.words) // visual.clips)
+        counts = counts or [len(text.words) // visual.clips] * visual.clips
+        if self.decoupling is not None:
+            return self._decode_together(self.decoupling, visual, text, counts)
+        visual = visual.one_each(counts)
+        output = self.transformer(*self._fused(visual, text), text.sentence.repeat_interleave(visual.frames, 0))
+        return self._predict(visual, output, text)
+
+    def _decode_together(
+        self, decoupling: Decoupling, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int]
+    ) -> Prediction:
+        """All expressions of a clip in one pass through the encoder; see `sgmg.model.multi_object`."""
+        if visual.expressions != 1:
+            raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
+        together, owners = join(text, counts), owners_of(counts, visual.padding_mask.device)
+        encoded = self.transformer.encode(*self._fused(visual, together))
+        shares: list[Tensor] = []
+        if self.evidence is not None and visual.posterior is not None:
+            of_all = self.evidence.shares(visual.posterior, together.embedding, visual.clips).flatten(0, 1)
+            shares = at_sizes(of_all[~together.absent].flatten(0, 1), encoded.shapes)
+        encoded = decoupling(encoded, text, owners, visual.frames, shares)
+        output = self.transformer.decode(encoded, text.sentence.repeat_interleave(visual.frames, 0))
+        return self._predict(replace(visual, levels=[]).one_each(counts), output, text)
+
+    def _fused(self, visual: VisualFeatures, text: TextFeatures) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Levels fused with the words of each clip's text, their padding masks and positions, of all frames."""
         masks = self.level_masks(visual)
         positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
-        fused = self.fuse(visual, text)
-        per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions, text.sentence)]
-        output = self.transformer(fused, per_frame[: len(masks)], per_frame[len(masks) : -1], per_frame[-1])
-        return self._predict(visual, output, text)
+        per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions)]
+        return self.fuse(visual, text), per_frame[: len(masks)], per_frame[len(masks) :]
 
     def fuse(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
         """Words into the levels: (B·T, d, h, w) each."""
@@ -246,9 +289,7 @@ class SgMg(nn.Module, PretrainedFolder):
         if self.evidence is not None and visual.posterior is not None:
             sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
             agreement = list(
-                at_sizes(
-                    self.evidence.compare(visual.posterior, text.embedding, visual.clips // visual.expressions), sizes
-                )
+                at_sizes(self.evidence.compare(visual.posterior, text, visual.clips // visual.expressions), sizes)
             )
         fused = self.fusion(visual.levels, text, agreement)
         if self.temporal:
@@ -315,6 +356,11 @@ class SgMg(nn.Module, PretrainedFolder):
         h, w = visual.size
         logits = logits.flatten(0, 1)[..., :h, :w]
         return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
+
+
+def owners_of(counts: Sequence[int], device: torch.device) -> Tensor:
+    """Index of the clip of each expression: 2 and 1 expressions are [0, 0, 1]."""
+    return torch.arange(len(counts), device=device).repeat_interleave(torch.tensor(counts, device=device))
 
 
 def score_head(channels: int) -> nn.Linear:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.positions import word_positions
 
 
 @dataclass
@@ -24,6 +25,20 @@ class TextFeatures:
     sentence: Tensor
     padding_mask: Tensor
     embedding: Tensor
+
+    @property
+    def keys(self) -> Tensor:
+        """(E, L, d) words with their positions: what cells compare themselves with."""
+        return self.words + word_positions(self.padding_mask, self.words.shape[-1])
+
+    @property
+    def key_mask(self) -> Tensor:
+        """(E, L) what attention takes for keys: bool, True on padding, or float, added to what they score."""
+        return self.padding_mask
+
+    def agreed(self, shares: Tensor) -> Tensor:
+        """What each text's cells make of sentences (B, E, ...): here every sentence is a text, so all of them."""
+        return shares
 
 
 class FeatureResizer(nn.Sequential):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -169,24 +169,17 @@ class SgMgTraining(LightningModule):
         return frames
 
     def predict(self, batch: Batch) -> tuple[Prediction, VisualFeatures]:
-        """What the network says of a batch's expressions, and the visual features, one clip an expression.
+        """What the network says of a batch's expressions, and the visual features that their masks are optimised with.
 
-        The visual encoder runs once for each clip, if all clips have the same number of expressions.
+        The visual encoder runs once for each clip.
         """
-        frames, padding_mask, repeats = batch.frames, batch.padding_mask, batch.counts[0]
-        annotated = batch.annotated
-        if any(count != repeats for count in batch.counts):
-            counts = torch.tensor(batch.counts, device=frames.device)
-            frames, repeats = frames.repeat_interleave(counts, 0), 1
-            padding_mask, annotated = (
-                None if x is None else x.repeat_interleave(counts, 0) for x in (padding_mask, annotated)
-            )
         text = self.model.encode_text(*self.model.tokenize([plain_sentence(e) for e in batch.expressions]))
-        visual = self.model.encode_video(self.normalise(frames, padding_mask), padding_mask)
-        if annotated is not None:  # the encoder sees whole clips, the rest of the network what has a ground truth
-            visual = visual.select(annotated)
-        visual = visual.repeat(repeats)
-        return self.model.decode(visual, text), visual
+        visual = self.model.encode_video(self.normalise(batch.frames, batch.padding_mask), batch.padding_mask)
+        if batch.annotated is not None:  # the encoder sees whole clips, the rest what has a ground truth
+            visual = visual.select(batch.annotated)
+        prediction = self.model.decode(visual, text, batch.counts)
+        # Clips with as many expressions each share their stages as they are.
+        return prediction, visual if len(set(batch.counts)) == 1 else replace(visual, levels=[]).one_each(batch.counts)
 
     def losses(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """All losses of a batch by name, and their weighted sum."""

@@ -1,6 +1,7 @@
 """Every benchmark can be trained on: generated data in its layout, a tiny network, a few steps, a model folder."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.training.batch import collate
-from sgmg.training.datamodule import ClipData, DataConfig, SourceConfig, open_source
+from sgmg.training.datamodule import ClipData, DataConfig, SourceConfig, ValidationConfig, open_source
 from sgmg.training.recipe import read_recipe
 from sgmg.training.run import train
 
@@ -131,3 +132,16 @@ def test_validation_is_resized_as_its_recipe_says(tmp_path: Path) -> None:
         assert validation is not None
         assert validation.source.augmentation.config.flip == 0
         assert validation[0][0].frames.shape[-2] == height
+
+
+def test_processes_without_a_validation_clip_would_wait_for_ever(tmp_path: Path) -> None:
+    write_videos(tmp_path, SMALL, seed=0, count=1)
+    source: dict[str, Any] = {"kind": "ref-youtube-vos", "root": tmp_path, "clip_length": 6}
+    data = ClipData(DataConfig(**source, workers=0, validation=ValidationConfig(**source), validation_clips=2))
+    for rank, world_size in ((1, 2), (0, 3)):
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # type: ignore[assignment]
+        if world_size == 2:
+            assert len(data.val_dataloader()) == 1
+        else:
+            with pytest.raises(InputError, match="3 processes cannot share 2 validation clips"):
+                data.val_dataloader()

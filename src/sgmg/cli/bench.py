@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from sgmg.cli import options
 
 bench_app = typer.Typer(help="Measure how fast things are here.", no_args_is_help=True)
 
@@ -17,11 +18,8 @@ def _group() -> None:
 
 @bench_app.command("data", no_args_is_help=True)
 def bench_data(
-    benchmark: Annotated[
-        str,
-        typer.Argument(help="ref-youtube-vos, ref-davis17, a2d, jhmdb, refcoco, refcoco+, refcocog or mevis."),
-    ],
-    root: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    benchmark: options.Benchmark,
+    root: options.Root,
     split: Annotated[
         str | None, typer.Option(help="Which split; by default the one that is trained on.", show_default=False)
     ] = None,
@@ -33,7 +31,7 @@ def bench_data(
     clip_length: Annotated[int, typer.Option(help="Frames of a clip; images stay single.", min=1)] = 5,
     batch_size: Annotated[int, typer.Option(help="Clips of a batch.", min=1)] = 2,
     augment: Annotated[bool, typer.Option(help="With the augmentation of a training.")] = True,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    json_output: options.Json = False,
 ) -> None:
     """Frames and samples a second that the loader of a training gives, without a network behind it.
 

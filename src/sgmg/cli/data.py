@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sgmg.cli import options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,14 +23,11 @@ def _group() -> None:
 
 @data_app.command("check", no_args_is_help=True)
 def check(
-    benchmark: Annotated[
-        str,
-        typer.Argument(help="ref-youtube-vos, ref-davis17, a2d, jhmdb, refcoco, refcoco+, refcocog or mevis."),
-    ],
-    root: Annotated[Path, typer.Argument(help="The dataset's folder.")],
+    benchmark: options.Benchmark,
+    root: options.Root,
     split: Annotated[str | None, typer.Option(help="Only this split; by default all that are there.")] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every pixel, not only lists and headers.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    json_output: options.Json = False,
 ) -> None:
     """Say what of a benchmark is there, what is missing and what does not match, with the fix for each.
 

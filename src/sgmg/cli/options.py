@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+Benchmark = Annotated[
+    str,
+    typer.Argument(
+        help="ref-youtube-vos, ref-davis17, a2d, jhmdb, refcoco, refcoco+, refcocog or mevis.", show_default=False
+    ),
+]
 Root = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default=False)]
 Split = Annotated[str, typer.Option(help="Which split.")]
 Model = Annotated[str | None, typer.Option(help="Model folder, embedded model or Hub id; by default the embedded one.")]

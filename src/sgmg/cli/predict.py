@@ -16,93 +16,53 @@ predict_app = typer.Typer(help="Write a submission to a benchmark's server.", no
 Submission = Annotated[Path, typer.Option("--output", "-o", help="The zip to write.", show_default=False)]
 
 
-@predict_app.command("ref-youtube-vos", no_args_is_help=True)
-def predict_ref_youtube_vos(
-    root: options.Root,
-    output: Submission,
-    split: options.Split = "valid",
-    model: options.Model = None,
-    clip_length: options.ClipLength = "36",
-    min_score: options.MinScore = None,
-    device: options.Device = "auto",
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Masks of every expression of a split, zipped as the server takes them.
+def _add(benchmark: str, example: str) -> None:
+    def predict(
+        root: options.Root,
+        output: Submission,
+        split: options.Split = "valid",
+        model: options.Model = None,
+        clip_length: options.ClipLength = "36",
+        min_score: options.MinScore = None,
+        device: options.Device = "auto",
+        overwrite: options.Overwrite = False,
+    ) -> None:
+        from sgmg.data.benchmarks import open_benchmark
+        from sgmg.evaluation.submission import check_submission, submit
+        from sgmg.evaluation.video_masks import ModelPredictor
+        from sgmg.segmenter import Segmenter
+
+        length = clip_frames(clip_length)
+        check_submission(output, overwrite)
+        data = open_benchmark(benchmark, root, split)
+        segmenter = Segmenter.from_pretrained(model, device=device)
+        settings = {
+            "benchmark": benchmark,
+            "split": split,
+            "model": segmenter.name,
+            "clip_length": length,
+            "min_score": min_score,
+        }
+        submit(
+            data,
+            ModelPredictor(segmenter, length, min_score),
+            output,
+            settings=settings,
+            overwrite=overwrite,
+            progress=lambda videos: items_bar(videos, "Predicting"),
+        )
+        typer.echo(f"Saved {len(data.videos)} videos to {output}.")
+
+    predict.__doc__ = f"""Masks of every expression of a split, zipped as the server takes them.
 
     The zip holds Annotations/VIDEO/EXPRESSION_ID/FRAME.png, 0 and 255, and
     appears when all masks are there and right. Finished videos are kept beside
     it until then: interrupted, the same command goes on where it stopped.
 
-    Example: [bold]sgmg predict ref-youtube-vos data --model sgmg-t -o submission.zip[/bold]
+    Example: [bold]sgmg predict {benchmark} {example} -o submission.zip[/bold]
     """
-    _predict(
-        "ref-youtube-vos",
-        root,
-        split,
-        output,
-        model,
-        clip_length,
-        min_score,
-        device,
-        overwrite,
-    )
+    predict_app.command(benchmark, no_args_is_help=True)(predict)
 
 
-@predict_app.command("mevis", no_args_is_help=True)
-def predict_mevis(
-    root: options.Root,
-    output: Submission,
-    split: options.Split = "valid",
-    model: options.Model = None,
-    clip_length: options.ClipLength = "36",
-    min_score: options.MinScore = None,
-    device: options.Device = "auto",
-    overwrite: options.Overwrite = False,
-) -> None:
-    """Masks of every expression of a split, zipped as the server takes them.
-
-    The zip holds Annotations/VIDEO/EXPRESSION_ID/FRAME.png, 0 and 255, and
-    appears when all masks are there and right. Finished videos are kept beside
-    it until then: interrupted, the same command goes on where it stopped.
-
-    Example: [bold]sgmg predict mevis mevis --model runs/mevis/model -o submission.zip[/bold]
-    """
-    _predict("mevis", root, split, output, model, clip_length, min_score, device, overwrite)
-
-
-def _predict(
-    benchmark: str,
-    root: Path,
-    split: str,
-    output: Path,
-    model: str | None,
-    clip_length: str,
-    min_score: float | None,
-    device: str,
-    overwrite: bool,
-) -> None:
-    from sgmg.data.benchmarks import open_benchmark
-    from sgmg.evaluation.submission import check_submission, submit
-    from sgmg.evaluation.video_masks import ModelPredictor
-    from sgmg.segmenter import Segmenter
-
-    length = clip_frames(clip_length)
-    check_submission(output, overwrite)
-    data = open_benchmark(benchmark, root, split)
-    segmenter = Segmenter.from_pretrained(model, device=device)
-    settings = {
-        "benchmark": benchmark,
-        "split": split,
-        "model": segmenter.name,
-        "clip_length": length,
-        "min_score": min_score,
-    }
-    submit(
-        data,
-        ModelPredictor(segmenter, length, min_score),
-        output,
-        settings=settings,
-        overwrite=overwrite,
-        progress=lambda videos: items_bar(videos, "Predicting"),
-    )
-    typer.echo(f"Saved {len(data.videos)} videos to {output}.")
+_add("ref-youtube-vos", "data --model sgmg-t")
+_add("mevis", "mevis --model runs/mevis/model")

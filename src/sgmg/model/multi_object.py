@@ -1,9 +1,9 @@
 """Multi-object R-VOS: what all expressions of a clip mean, in one pass through the deformable encoder.
 
-Of a pass for one expression, at the published size, nine tenths of the time after the visual encoder go into the
-deformable encoder and most of the rest into the second spectral filters. Both must run once for all E expressions, so
-between the visual encoder and them the E fused maps become one; what follows must be cheap. The paper names the steps
-and leaves their form open; this is ours.
+Of a pass for one expression, at the published size, most of the time after the visual encoder goes into the deformable
+encoder and the second spectral filters (`benchmarks/multi_object.py` measures what one pass for all saves). Both must
+run once for all E expressions, so between the visual encoder and them the E fused maps become one; what follows must be
+cheap. The paper names the steps and leaves their form open; this is ours.
 
 *Fuse and merge.* Cells attend to the words of all sentences at once (`join`), by the fusion's own attention and with
 positions counted within each sentence. A softmax over all words is, for every cell and head, the mean of what the cell

@@ -14,7 +14,7 @@ from sgmg.model.config import ModelError
 from sgmg.model.pretrained import load_exactly
 from sgmg.model.published import load_kinetics, read_checkpoint
 from sgmg.model.sgmg import SgMg
-from sgmg.model.visual import ImageEncoder, VideoSwin
+from sgmg.model.visual import ImageEncoder
 
 #: Of torchvision's Swin3D, what the encoder has no place for: the classifier, and integers that hold nothing learned.
 LEFT_OUT = re.compile(r"(norm|head)\.(weight|bias)|.*\.relative_position_index")
@@ -53,10 +53,10 @@ def load_visual_weights(model: SgMg, source: str) -> None:
             raise ModelError(f"{source} is a {variant}, but the visual encoder is {name}")
         load_exactly(encoder, weights, source)
     else:
-        load_exactly(encoder, _torchvision_weights(encoder, name, source), source)
+        load_exactly(encoder, _torchvision_weights(name, source), source)
 
 
-def _torchvision_weights(encoder: VideoSwin, name: str, source: str) -> dict[str, Tensor]:
+def _torchvision_weights(name: str, source: str) -> dict[str, Tensor]:
     known = get_model_weights(name.replace("video_swin", "swin3d"))
     short = source.rpartition(".")[2]
     if short not in known.__members__:

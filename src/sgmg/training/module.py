@@ -124,7 +124,7 @@ class SgMgTraining(LightningModule):
         self._running: dict[str, Tensor] = {}
         self._batches_running = 0
         self._names: list[str] = []
-        #: Mean losses by name, one entry each time that they were logged; `LossTable` takes them away.
+        #: Mean losses by name, one entry each time that they were logged in this epoch.
         self.logged: list[dict[str, float]] = []
         self._validated: list[Validated] = []
         #: The first clips of this process' share of the last validation, at most `EXAMPLES`.
@@ -249,6 +249,10 @@ class SgMgTraining(LightningModule):
                 logger.log_metrics(values, step=self.global_step)
             self.logged.append(dict(zip(names, means.tolist(), strict=True)))
             self._running, self._batches_running = {}, 0
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's means anew."""
+        self.logged = []
 
     def on_validation_epoch_start(self) -> None:
         """Validate the averaged weights, if they are kept."""

@@ -30,7 +30,7 @@ class LossTable(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print it."""
         assert isinstance(pl_module, SgMgTraining)
-        logged, pl_module.logged = pl_module.logged, []
+        logged = pl_module.logged
         if not logged or not trainer.is_global_zero:
             return
         means = {name: sum(values[name] for values in logged) / len(logged) for name in logged[0]}

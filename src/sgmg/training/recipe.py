@@ -54,8 +54,8 @@ class Recipe:
         run: folder of the run: checkpoint, logs and the trained model.
         seed: of weights, data and dropout.
         checkpoint_minutes: between checkpoints.
-        recompute_activations: of the visual encoder in the backward pass, not keeping them: a good part of the
-            memory for about a quarter more time (activation checkpointing).
+        recompute_activations: of the visual encoder in the backward pass, not keeping them: less memory for more time
+            (activation checkpointing).
         model: what training starts from.
         data: what it trains on.
         losses: weights of the losses.
@@ -157,7 +157,12 @@ def _check_start(config: StartConfig) -> None:
             raise InputError(
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
             )
-    elif config.start is None and config.text_weights is None:
+    elif config.start is not None:
+        if config.text_weights is not None or config.visual_weights is not None:
+            raise InputError(
+                f"model.start={config.start} brings its encoders: leave out their weights, or it."
+            )
+    elif config.text_weights is None:
         raise InputError(
             "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
             "to go on from a model."

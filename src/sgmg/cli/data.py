@@ -89,5 +89,5 @@ def _print(report: "Report", title: str, console: "Console") -> None:
     kinds = [finding for finding in report.findings if finding.severity == "warning"]
     warnings = sum(finding.count for finding in kinds)
     console.print(
-        f"{report.problems:,} problems, {warnings:,} warnings." if report.findings else "All is as it should be."
+        f"Problems: {report.problems:,}, warnings: {warnings:,}." if report.findings else "All is as it should be."
     )

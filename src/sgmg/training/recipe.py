@@ -159,9 +159,7 @@ def _check_start(config: StartConfig) -> None:
             )
     elif config.start is not None:
         if config.text_weights is not None or config.visual_weights is not None:
-            raise InputError(
-                f"model.start={config.start} brings its encoders: leave out their weights, or it."
-            )
+            raise InputError(f"model.start={config.start} brings its encoders: leave out their weights, or it.")
     elif config.text_weights is None:
         raise InputError(
             "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "

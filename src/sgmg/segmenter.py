@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from sgmg.errors import InputError, InputWarning
-from sgmg.model import ModelError, SgMg, TextFeatures, VisualFeatures
+from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMg, TextFeatures, VisualFeatures
 from sgmg.segmentation import Rle, Segmentation, encode_masks
 from sgmg.video import Video, VideoSource, open_video
 
@@ -27,7 +27,6 @@ Dtype = Literal["float32", "bfloat16"]
 Progress = Callable[[float, int | None], None]
 
 DEFAULT_MODEL = "sgmg-lite"
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, over [0, 1]
 
 _WEIGHTS = Path(__file__).parent / "weights"
 # Full-size logits are made for this many frames at once; float32, four bytes a pixel.
@@ -58,8 +57,8 @@ class Segmenter:
             raise InputError(f"'{dtype}' is no type to compute with; choose float32 or bfloat16.")
         self.device, self.dtype, self.name = _device(device), dtype, name
         self.model = model.to(self.device).eval()
-        self._mean = torch.tensor(MEAN, device=self.device)[:, None, None]
-        self._deviation = torch.tensor(DEVIATION, device=self.device)[:, None, None]
+        self._mean = torch.tensor(PIXEL_MEAN, device=self.device)[:, None, None]
+        self._deviation = torch.tensor(PIXEL_DEVIATION, device=self.device)[:, None, None]
 
     @classmethod
     def from_pretrained(

@@ -15,6 +15,7 @@ from sgmg.analysis.clip import Answer, Clip, ask
 from sgmg.analysis.figures import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, figure, save, save_numbers, shortened
 from sgmg.model import SgMg
 from sgmg.model.deformable import DeformableAttention
+from sgmg.model.parts import whole_clips
 
 LEVEL_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 MARKERS = ("o", "s", "^", "D")
@@ -61,7 +62,8 @@ def look(model: SgMg, clip: Clip, frame: int) -> Attention:
         cross.register_forward_pre_hook(lambda module, given: sampled.append(given)),
     ]
     try:
-        answer = ask(model, clip)
+        with whole_clips():
+            answer = ask(model, clip)
     finally:
         for hook in hooks:
             hook.remove()

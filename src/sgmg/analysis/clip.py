@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from sgmg.errors import InputError
-from sgmg.model import Prediction, SgMg, TextFeatures, VisualFeatures
-from sgmg.segmenter import DEVIATION, MEAN, Segmenter, network_size
+from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures, VisualFeatures
+from sgmg.segmenter import Segmenter, network_size
 from sgmg.video import VideoSource, open_video
 
 
@@ -83,7 +83,7 @@ def read_clip(
     size = list(network_size(source.size, model.config.short_side, model.config.long_side))
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     pixels = transforms.resize(pixels, size, antialias=True).to(segmenter.device)
-    mean, deviation = (torch.tensor(x, device=segmenter.device)[:, None, None] for x in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(x, device=segmenter.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_DEVIATION))
     with torch.no_grad():
         ids, attention = model.tokenize([expression])
         text = model.encode_text(ids, attention)

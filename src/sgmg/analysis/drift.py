@@ -16,6 +16,7 @@ from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.model.deformable import TransformerOutput
 from sgmg.model.feature_decoder import FeatureDecoder
+from sgmg.model.parts import whole_clips
 from sgmg.model.sgmg import mask_at_size
 
 
@@ -90,8 +91,9 @@ def tokens_of(model: SgMg, clip: Clip, count: int = 1000, seed: int = 0) -> Toke
     outputs: list[TransformerOutput] = []
     hook = model.transformer.register_forward_hook(lambda module, given, output: outputs.append(output))
     try:
-        visual = model.encode_video(clip.frames)
-        model.decode(visual, clip.text)
+        with whole_clips():
+            visual = model.encode_video(clip.frames)
+            model.decode(visual, clip.text)
     finally:
         hook.remove()
     memory = model.segmented_levels(outputs[0])

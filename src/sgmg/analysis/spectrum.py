@@ -15,6 +15,7 @@ from sgmg.analysis.figures import BLUE, RED, figure, save, save_numbers, shorten
 from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.model.fusion import SpectralFilter
+from sgmg.model.parts import whole_clips
 
 BINS = 14
 """Rings of frequencies, up to the corner of the spectrum, √½ cycles a cell."""
@@ -74,7 +75,8 @@ def gates_of(model: SgMg, clip: Clip) -> list[Gate]:
     modules = [module for group in filters for module in group]
     hooks = [module.register_forward_pre_hook(lambda _, arguments: given.append(arguments)) for module in modules]
     try:
-        ask(model, clip)
+        with whole_clips():
+            ask(model, clip)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,5 +1,6 @@
 """Model folders: `config.json`, safetensors and the tokenizer's files; complete, offline, nothing executed."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,17 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.write_folder(save_directory)
+
+    def digest(self: Any) -> str:
+        """What tells this model from others, whatever they are called: SHA-256 of its configuration and weights.
+
+        The same on every device, and for every folder that gives the same model.
+        """
+        found = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+        for name, value in sorted(self.state_dict().items()):
+            found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def write_folder(
         self: Any,

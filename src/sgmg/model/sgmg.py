@@ -17,7 +17,8 @@ from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import build_mask_optimiser, build_segmentation
 from sgmg.model.motion import Motion
-from sgmg.model.multi_object import Decoupling, join
+from sgmg.model.multi_object import Decoupling, JoinedText, join
+from sgmg.model.parts import frames_at_once
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
@@ -90,6 +91,27 @@ class VisualFeatures:
             posterior=None if self.posterior is None else of(self.posterior),
         )
 
+    def chunks(self) -> list["VisualFeatures"]:
+        """The clips cut into parts of a few frames, which take less memory; whole where gradients are asked for."""
+        sizes = [(x.shape[2], x.shape[3]) for x in self.levels]
+        length = frames_at_once(sizes, self.clips, self.frames, self.padding_mask.device)
+        if length == self.frames:
+            return [self]
+
+        def of(maps: Tensor, start: int) -> Tensor:  # (B·T, C, h, w) to (B·K, C, h, w)
+            return maps.unflatten(0, (-1, self.frames))[:, start : start + length].flatten(0, 1)
+
+        return [
+            replace(
+                self,
+                stages=[of(x, start) for x in self.stages],
+                levels=[of(x, start) for x in self.levels],
+                frames=min(length, self.frames - start),
+                posterior=None if self.posterior is None else of(self.posterior, start),
+            )
+            for start in range(0, self.frames, length)
+        ]
+
     def repeat(self, expressions: int) -> "VisualFeatures":
         """Each clip as many times in a row as it has expressions; the stages are shared."""
         if expressions == 1:
@@ -138,6 +160,15 @@ class Prediction:
     patch_masks: Tensor
     intermediate: list["Prediction"] = field(default_factory=list)
     observed: Tensor | None = None
+
+    @staticmethod
+    def join(parts: Sequence["Prediction"]) -> "Prediction":
+        """Predictions of the parts of clips, one after another, as one of the whole clips."""
+        if len(parts) == 1:
+            return parts[0]
+        fields = ("logits", "boxes", "patch_masks")
+        logits, boxes, patch_masks = (torch.cat([getattr(part, field) for part in parts], 1) for field in fields)
+        return Prediction(logits, boxes, patch_masks)
 
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
@@ -224,8 +255,17 @@ class SgMg(nn.Module, PretrainedFolder):
             frames = F.pad(frames, [0, missing[1], 0, missing[0]])
             padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
         stages = self.visual_encoder(frames)
-        levels = self.fusion.project(stages.maps, self._hints(frames, padding_mask, stages))
+        levels = self._project(stages, self._hints(frames, padding_mask, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
+
+    def _project(self, stages: Stages, hints: list[list[Tensor]]) -> list[Tensor]:
+        """Levels (B·T, d, h, w), filtered once; a few frames at a time where no gradient is asked for."""
+        first = stages.maps[0]
+        at_once = frames_at_once(self.fusion.sizes(stages.maps), 1, len(first), first.device)
+        maps = zip(*(x.split(at_once) for x in stages.maps), strict=True)
+        added = [zip(*(x.split(at_once) for x in hint), strict=True) for hint in hints]
+        parts = [self.fusion.project(list(part), [*map(list, more)]) for part, *more in zip(maps, *added, strict=True)]
+        return [torch.cat(level) for level in zip(*parts, strict=True)]
 
     def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[list[Tensor]]:
         """What is added to each level before fusion: colours, motion, place and classes, as the model is configured."""
@@ -254,48 +294,57 @@ class SgMg(nn.Module, PretrainedFolder):
             predictions of all expressions: B in `Prediction` is their number.
         """
         counts = counts or [len(text.words) // visual.clips] * visual.clips
-        if self.decoupling is not None:
-            return self._decode_together(self.decoupling, visual, text, counts)
-        visual = visual.one_each(counts)
-        output = self.transformer(*self._fused(visual, text), text.sentence.repeat_interleave(visual.frames, 0))
-        return self._predict(visual, output, text)
-
-    def _decode_together(
-        self, decoupling: Decoupling, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int]
-    ) -> Prediction:
-        """All expressions of a clip in one pass through the encoder; see `sgmg.model.multi_object`."""
-        if visual.expressions != 1:
+        if self.decoupling is None:
+            visual = visual.one_each(counts)
+        elif visual.expressions != 1:
             raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
-        together, owners = join(text, counts), owners_of(counts, visual.padding_mask.device)
-        encoded = self.transformer.encode(*self._fused(visual, together))
-        shares: list[Tensor] = []
-        if self.evidence is not None and visual.posterior is not None:
-            of_all = self.evidence.shares(visual.posterior, together.embedding, visual.clips).flatten(0, 1)
-            shares = at_sizes(of_all[~together.absent].flatten(0, 1), encoded.shapes)
-        encoded = decoupling(encoded, text, owners, visual.frames, shares)
-        output = self.transformer.decode(encoded, text.sentence.repeat_interleave(visual.frames, 0))
-        return self._predict(replace(visual, levels=[]).one_each(counts), output, text)
+        words = text if self.decoupling is None else join(text, counts)
+        fused = replace(visual, levels=self.fuse(visual, words))
+        return Prediction.join([self._decode_frames(part, text, words, counts) for part in fused.chunks()])
 
-    def _fused(self, visual: VisualFeatures, text: TextFeatures) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Levels fused with the words of each clip's text, their padding masks and positions, of all frames."""
+    def _decode_frames(
+        self, visual: VisualFeatures, text: TextFeatures, words: TextFeatures, counts: Sequence[int]
+    ) -> Prediction:
+        """Predictions from levels that are fused with `words`: each frame by itself.
+
+        In a multi-object model, all expressions of a clip go through the encoder in one pass; see
+        `sgmg.model.multi_object`.
+        """
         masks = self.level_masks(visual)
         positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
-        per_frame = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions)]
-        return self.fuse(visual, text), per_frame[: len(masks)], per_frame[len(masks) :]
+        placed = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions)]
+        levels = (visual.levels, placed[: len(masks)], placed[len(masks) :])
+        sentence = text.sentence.repeat_interleave(visual.frames, 0)
+        if self.decoupling is None or not isinstance(words, JoinedText):
+            return self._predict(visual, self.transformer(*levels, sentence), text)
+        encoded = self.transformer.encode(*levels)
+        shares: list[Tensor] = []
+        if self.evidence is not None and visual.posterior is not None:
+            of_all = self.evidence.shares(visual.posterior, words.embedding, visual.clips).flatten(0, 1)
+            shares = at_sizes(of_all[~words.absent].flatten(0, 1), encoded.shapes)
+        owners = owners_of(counts, visual.padding_mask.device)
+        encoded = self.decoupling(encoded, text, owners, visual.frames, shares)
+        visual = replace(visual, levels=[]).one_each(counts)
+        output = self.transformer.decode(encoded, sentence)
+        return self._predict(visual, output, text)
 
     def fuse(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
         """Words into the levels: (B·T, d, h, w) each."""
+        parts = [self._fuse_frames(part, text) for part in visual.chunks()]
+        fused = [join_frames(levels, visual.clips) for levels in zip(*parts, strict=True)]
+        if self.temporal:
+            index = self.config.strides.index(32)
+            fused[index] = self._look_around(fused[index], self.level_masks(visual)[index], text)
+        return fused
+
+    def _fuse_frames(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
         agreement: list[Tensor | None] = [None] * len(visual.levels)
         if self.evidence is not None and visual.posterior is not None:
             sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
             agreement = list(
                 at_sizes(self.evidence.compare(visual.posterior, text, visual.clips // visual.expressions), sizes)
             )
-        fused = self.fusion(visual.levels, text, agreement)
-        if self.temporal:
-            index = self.config.strides.index(32)
-            fused[index] = self._look_around(fused[index], self.level_masks(visual)[index], text)
-        return fused
+        return self.fusion(visual.levels, text, agreement)
 
     def _look_around(self, level: Tensor, mask: Tensor, text: TextFeatures) -> Tensor:
         """Temporal layers over one level (B·T, d, h, w) with padding mask (B, h, w)."""
@@ -356,6 +405,13 @@ class SgMg(nn.Module, PretrainedFolder):
         h, w = visual.size
         logits = logits.flatten(0, 1)[..., :h, :w]
         return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
+
+
+def join_frames(parts: Sequence[Tensor], clips: int) -> Tensor:
+    """Maps (B·T_i, ...) of parts of B clips, one after another, as (B·T, ...)."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([part.unflatten(0, (clips, -1)) for part in parts], 1).flatten(0, 1)
 
 
 def owners_of(counts: Sequence[int], device: torch.device) -> Tensor:

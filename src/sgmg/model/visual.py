@@ -6,14 +6,17 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
-from timm.data import IMAGENET_DEFAULT_STD as IMAGENET_STD
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from sgmg.model.config import ModelError, SgMgConfig
+from sgmg.model.windows import WindowBlock
+
+PIXEL_MEAN, PIXEL_DEVIATION = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+"""Of the red, green and blue values in [0, 1] that frames are normalised with for the network."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class VideoSwin(nn.Module):
             num_heads=list(size.heads),
             window_size=[8, 7, 7],
             stochastic_depth_prob=size.drop_path,
+            block=WindowBlock,
         )
         self.patch_embed, self.features = swin.patch_embed, swin.features
         self.channels = [size.embed_dim * 2**i for i in range(4)]
@@ -122,9 +126,9 @@ class ImageEncoder(nn.Module):
         )
         if fold_norms:
             fold_batch_norms(self.eval())
-        # Frames come with ImageNet's mean and deviation; some encoders were trained with others.
+        # Some encoders were trained with others than the network's input is normalised with.
         mean, deviation = (torch.tensor(whole.default_cfg[key]) for key in ("mean", "std"))
-        scale, shift = torch.tensor(IMAGENET_STD) / deviation, (torch.tensor(IMAGENET_MEAN) - mean) / deviation
+        scale, shift = torch.tensor(PIXEL_DEVIATION) / deviation, (torch.tensor(PIXEL_MEAN) - mean) / deviation
         self.register_buffer("scale", scale[:, None, None], persistent=False)
         self.register_buffer("shift", shift[:, None, None], persistent=False)
 

@@ -1,0 +1,34 @@
+"""How much goes through the network at once where no gradient is asked for. The result does not depend on it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+
+#: Cells of all levels that go through the network together: on a CPU what stays in its caches is fast, elsewhere what
+#: keeps the device busy.
+CELLS_AT_ONCE = {"cpu": 8192, "other": 65_536}
+
+_whole = ContextVar("whole clips", default=False)
+
+
+@contextmanager
+def whole_clips() -> Iterator[None]:
+    """Within it, clips go through the network in one part, for those who look inside with hooks."""
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def frames_at_once(sizes: Sequence[tuple[int, int]], clips: int, frames: int, device: torch.device) -> int:
+    """How many of the frames of B clips with levels of such sizes go through the network together.
+
+    All of them where gradients are asked for, which need everything kept.
+    """
+    if torch.is_grad_enabled() or _whole.get():
+        return frames
+    cells = clips * sum(h * w for h, w in sizes)
+    return min(frames, max(1, CELLS_AT_ONCE["cpu" if device.type == "cpu" else "other"] // cells))

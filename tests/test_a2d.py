@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sgmg.data.a2d import A2DSentences
+from sgmg.data.sampling import training_clip
 from sgmg.data.synthetic import KINDS, SyntheticConfig, SyntheticVideos
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
@@ -29,6 +30,8 @@ VIDEOS = 5  # four to train on; 000000 and 000003 have one instance
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("a2d") / "data"
     write_videos(root, CONFIG, seed=3, count=VIDEOS, layout="a2d")
+    for path in root.glob("a2d_sentences_single_frame_*.json"):
+        path.unlink()  # most tests are about the raw files
     return root
 
 
@@ -59,13 +62,16 @@ def test_samples_are_windows_around_each_annotated_frame_that_holds_the_instance
     for entry in entries:
         sample = data.sample(entry)
         assert sample.frames.shape == (5, 3, 64, 98)
-        assert sample.annotated == [2]
+        annotated = 0 if entry.frame == 1 else 2  # the first, where the window repeats the frame
+        assert sample.annotated == [annotated]
         assert sample.expression_id == f"v_000001_f_{entry.frame}_i_{entry.instance}"
         indices = [min(max(entry.frame - 1 + step, 0), 8) for step in range(-2, 3)]
         assert sample.frame_names == [f"{index + 1:05d}" for index in indices]
         np.testing.assert_array_equal(sample.frames.permute(0, 2, 3, 1).numpy(), whole[indices])
-        np.testing.assert_array_equal(sample.masks[2].numpy(), generated.masks[entry.frame - 1] == entry.instance)
-        assert sample.present.tolist() == [False, False, True, False, False]
+        np.testing.assert_array_equal(
+            sample.masks[annotated].numpy(), generated.masks[entry.frame - 1] == entry.instance
+        )
+        assert sample.present.nonzero().flatten().tolist() == [annotated]
         assert sample.expression in {expression.text for expression in generated.expressions}
 
 
@@ -74,8 +80,9 @@ def test_the_axis_of_instances_is_missing_where_there_is_one(written: Path) -> N
     shapes = {len(h5py.File(data.annotation_path(entry))["reMask"].shape) for entry in data.entries}
     assert shapes == {2, 3}
     for sample in data:
-        assert sample.masks[2].any()
-        assert sample.boxes[2, 2] > sample.boxes[2, 0]
+        (annotated,) = sample.annotated  # type: ignore[misc]
+        assert sample.masks[annotated].any()
+        assert sample.boxes[annotated, 2] > sample.boxes[annotated, 0]
 
 
 def test_the_copied_row_and_missed_videos_are_dropped(written: Path) -> None:
@@ -88,6 +95,14 @@ def test_the_copied_row_and_missed_videos_are_dropped(written: Path) -> None:
     entries = [*A2DSentences(written).entries, *A2DSentences(written, "test").entries]
     assert not {entry.video for entry in entries} & set(missed)
     assert len({entry.id for entry in entries}) == len(entries)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_generated_cached_lists_are_those_of_the_raw_files(written: Path, tmp_path: Path, split: str) -> None:
+    write_videos(tmp_path / "data", CONFIG, seed=3, count=VIDEOS, layout="a2d")
+    data = A2DSentences(tmp_path / "data", split)
+    assert data.list_file.name == f"a2d_sentences_single_frame_{split}_annotations.json"
+    assert data.entries == A2DSentences(written, split).entries
 
 
 def test_cached_lists_stand_for_the_raw_files(root: Path) -> None:
@@ -105,14 +120,16 @@ def test_cached_lists_stand_for_the_raw_files(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["CLIPS320H", "clips320H"])
 def test_other_names_of_the_folder_of_videos(root: Path, name: str) -> None:
+    shutil.rmtree(root / "Release" / "clips320H")
     (root / "Release" / "CLIPS320").rename(root / "Release" / name)
     assert A2DSentences(root).videos_folder.name == name
 
 
-@pytest.mark.parametrize(("window", "annotated"), [(1, 0), (4, 2), (12, 6)])
-def test_windows_of_any_length(written: Path, window: int, annotated: int) -> None:
+@pytest.mark.parametrize("window", [1, 4, 12])
+def test_windows_of_any_length(written: Path, window: int) -> None:
     data = A2DSentences(written, "test", window)
     sample = data[0]
+    annotated = window // 2 if data.entries[0].frame > 1 else 0
     assert len(sample.frames) == len(sample.masks) == len(sample.frame_names) == window
     assert sample.annotated == [annotated]
     assert sample.frame_names[annotated] == f"{data.entries[0].frame:05d}"
@@ -138,11 +155,41 @@ def test_a_side_may_differ_by_the_rounding_of_encoders(root: Path) -> None:
         file["reMask"] = mask[..., :-1, :]  # a column fewer
     sample = data.sample(entry)
     assert sample.masks.shape == (5, 64, 98)
-    assert sample.masks[2].any()
+    assert sample.masks[sample.annotated].any()
+
+
+def test_frames_may_be_drawn_from_all_of_the_video_instead(written: Path) -> None:
+    data = A2DSentences(written, window=5, choose=training_clip)
+    window = A2DSentences(written, window=5)
+    whole = read_video(written / "Release" / "CLIPS320" / "000001.mp4")
+    entry = next(entry for entry in data.entries if entry.video == "000001" and 3 <= entry.frame <= 7)
+    drawn = set()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        sample = data.sample(entry)
+        numbers = [int(name) for name in sample.frame_names]
+        drawn.add(tuple(numbers))
+        assert numbers == sorted(numbers)
+        np.testing.assert_array_equal(sample.frames.permute(0, 2, 3, 1).numpy(), whole[[n - 1 for n in numbers]])
+        (annotated,) = sample.annotated  # type: ignore[misc]
+        assert numbers[annotated] == entry.frame
+        assert torch.equal(sample.masks[annotated], window.sample(entry).masks[2])
+    assert len(drawn) > 1
+
+
+def test_sentences_about_one_frame_share_its_frames(written: Path) -> None:
+    data = A2DSentences(written, choose=training_clip)
+    frame = next(e.frame for e in data.entries if e.video == "000001")
+    entries = [entry for entry in data.entries if (entry.video, entry.frame) == ("000001", frame)]
+    samples = data.samples(entries)
+    assert len(samples) > 1
+    assert [sample.expression for sample in samples] == [entry.query for entry in entries]
+    assert all(sample.frames is samples[0].frames for sample in samples)
+    assert all(sample.annotated == samples[0].annotated for sample in samples)
 
 
 def test_it_can_be_sent_to_workers(written: Path) -> None:
-    data = pickle.loads(pickle.dumps(A2DSentences(written)))
+    data = pickle.loads(pickle.dumps(A2DSentences(written, choose=training_clip)))
     assert data[0].frames.shape == (5, 3, 64, 98)
 
 
@@ -235,7 +282,7 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], object]:
 
 SENTENCES, VIDEOSET = "text_annotations/a2d_annotation.txt", "Release/videoset.csv"
 BREAK_LISTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no videos": (lambda root: shutil.rmtree(root / "Release" / "CLIPS320"), "CLIPS320 is missing"),
+    "no videos": (lambda root: [shutil.rmtree(folder) for folder in root.glob("Release/*/")], "CLIPS320 is missing"),
     "no sentences": (lambda root: (root / SENTENCES).unlink(), r"a2d_annotation\.txt is missing"),
     "no videoset": (lambda root: (root / VIDEOSET).unlink(), r"videoset\.csv is missing"),
     "other header": (rewrite(SENTENCES, "video_id", "vid"), "must begin with the line"),

@@ -128,6 +128,17 @@ def train(pattern: str) -> Callable[[Path], Path]:
     return lambda root: first(root / "train", pattern)
 
 
+def uncached(damage: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Damage raw lists of A2D-Sentences, which count where there are no cached ones."""
+
+    def both(root: Path) -> None:
+        for path in root.glob("a2d_sentences_single_frame_*.json"):
+            path.unlink()
+        damage(root)
+
+    return both
+
+
 YOUTUBE, DAVIS, RAW = "ref-youtube-vos", "ref-davis17", "ref-davis17-raw"
 CLIPS, H5 = "Release/CLIPS320", "text_annotations/a2d_annotation_with_instances"
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {
@@ -183,7 +194,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {
     "coco cut": ("refcoco", lambda root: cut(first(root, "train2014/*.jpg")), "samples that cannot be read", True),
     "coco list": ("refcoco+", lambda root: cut(root / "refcoco+/instances.json"), "lists that cannot be read", False),
     "a2d video": ("a2d", lambda root: first(root / CLIPS, "*.mp4").unlink(), "missing videos", False),
-    "a2d videos": ("a2d", lambda root: shutil.rmtree(root / CLIPS), "missing videos", False),
+    "a2d videos": (
+        "a2d", lambda root: [shutil.rmtree(path) for path in root.glob("Release/*/")], "missing videos", False,
+    ),
     "a2d cut video": ("a2d", lambda root: cut(first(root / CLIPS, "*.mp4")), "videos that cannot be read", False),
     "a2d annotation": ("a2d", lambda root: cut(first_annotation(root)), "annotations that cannot be read", False),
     "a2d annotations": ("a2d", lambda root: shutil.rmtree(root / H5 / "000001"), "missing annotations", False),
@@ -194,9 +207,14 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str, bool]] = {
     "a2d instance": ("a2d", renumber_instances, "objects without a mask", False),
     "a2d size": ("a2d", transpose_masks, "masks whose size is not that of their frame", False),
     "a2d subsets": (
-        "a2d", lambda root: (root / "Release/videoset.csv").write_text(""), "videos without a subset", False,
+        "a2d", uncached(lambda root: (root / "Release/videoset.csv").write_text("")), "videos without a subset", False,
     ),
-    "a2d list": ("a2d", lambda root: (root / "text_annotations/a2d_annotation.txt").unlink(), "broken lists", False),
+    "a2d list": (
+        "a2d", uncached(lambda root: (root / "text_annotations/a2d_annotation.txt").unlink()), "broken lists", False,
+    ),
+    "a2d cached list": (
+        "a2d", lambda root: cut(root / "a2d_sentences_single_frame_train_annotations.json"), "broken lists", False,
+    ),
     "jhmdb frame": ("jhmdb", lambda root: first(root, "Rename_Images/*/*/*.png").unlink(), "missing frames", False),
     "jhmdb masks": ("jhmdb", lambda root: jhmdb_masks(root).unlink(), "missing masks", False),
     "jhmdb cut": ("jhmdb", lambda root: jhmdb_masks(root).write_bytes(b"junk"), "masks that cannot be read", False),

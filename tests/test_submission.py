@@ -1,6 +1,5 @@
 """Submissions: complete or not there, and going on where they stopped."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from ref_youtube_vos_layout import write_dataset
 from test_evaluation import perfect
@@ -17,9 +17,11 @@ from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
+from sgmg.evaluation import submission
 from sgmg.evaluation.expressions import evaluate
 from sgmg.evaluation.submission import partial_folder, submit
 from sgmg.evaluation.video_masks import KeptPredictor, VideoMasks
+from sgmg.model import SgMg
 
 
 @pytest.fixture
@@ -65,13 +67,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(data: RefYouTubeVOS, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         submit(data, Recorder(stop_at="single"), target, settings={"model": "a"})
     assert not target.exists()
-    with pytest.raises(InputError, match="interrupted run with other settings"):
+    with pytest.raises(InputError, match="interrupted run with another model: repeat that run, pass --overwrite"):
         submit(data, Recorder(), target, settings={"model": "b"})
     second = Recorder()
     submit(data, second, target, settings={"model": "a"})
     assert second.asked == ["single"]
     assert target.exists()
     assert not partial_folder(target).exists()
+
+
+def test_overwrite_begins_anew_with_other_settings_and_goes_on_with_the_same(
+    data: RefYouTubeVOS, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.zip"
+    for settings, asked in (({"model": "a"}, ["pair"]), ({"model": "b"}, ["pair"]), ({"model": "b"}, [])):
+        interrupted = Recorder(stop_at="single")
+        with pytest.raises(KeyboardInterrupt):
+            submit(data, interrupted, target, settings=settings, overwrite=True)
+        assert interrupted.asked == asked
+    (partial_folder(target) / "settings.json").write_text("[]")  # nobody can tell what its videos are of
+    with pytest.raises(InputError, match="another model"):
+        submit(data, Recorder(), target, settings={"model": "b"})
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "small", "grey"])
@@ -128,9 +144,39 @@ def test_as_it_is_typed(run, model: Path, tmp_path: Path, benchmark: str, split:
     assert (code, out) == (2, "")
     assert "exists already" in err
     assert run(*words, "--overwrite")[0] == 0
-    # A run with other settings does not take up what another one left.
-    partial_folder(tmp_path / "out.zip").mkdir()
-    (partial_folder(tmp_path / "out.zip") / "settings.json").write_text(json.dumps({"model": "other"}))
-    code, _, err = run(*words, "--overwrite")
+
+
+def test_another_model_of_the_same_name_does_not_go_on(
+    run, tiny_model: SgMg, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SyntheticConfig(size=(48, 64), length=2, objects=(2, 2), expressions=2)
+    write_videos(tmp_path / "data", config, seed=1, count=2, split="valid")
+    words = ("predict", "ref-youtube-vos", tmp_path / "data", "--model", model, "-o", tmp_path / "out.zip")
+    with monkeypatch.context() as broken:
+        broken.setattr(submission, "_zip", interrupt)
+        assert run(*words)[0] != 0
+    with torch.no_grad():
+        tiny_model.transformer.level_embedding += 1
+    tiny_model.save_pretrained(model)
+    code, _, err = run(*words)
     assert code == 2
-    assert "other settings" in err
+    assert "interrupted run with another model" in err
+    assert not (tmp_path / "out.zip").exists()
+    assert run(*words, "--overwrite")[0] == 0
+
+
+def interrupt(*_: object) -> None:
+    """As control-C does."""
+    raise KeyboardInterrupt
+
+
+def test_a_digest_is_of_what_a_model_is_not_of_its_name(tiny_model: SgMg, model: Path, tmp_path: Path) -> None:
+    tiny_model.write_folder(tmp_path / "apart", encoders_apart=True)
+    assert {SgMg.from_pretrained(folder).digest() for folder in (model, tmp_path / "apart")} == {tiny_model.digest()}
+    digests = {tiny_model.digest()}
+    tiny_model.config.min_score += 0.1
+    digests.add(tiny_model.digest())
+    with torch.no_grad():
+        next(tiny_model.parameters()).view(-1)[0] += 1
+    digests.add(tiny_model.digest())
+    assert len(digests) == 3

@@ -530,7 +530,7 @@ def test_unusable_backgrounds_are_named(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_impossible_configurations_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        SyntheticConfig(**wrong)  # type: ignore[arg-type]
+        SyntheticVideos(SyntheticConfig(**wrong))  # type: ignore[arg-type]
 
 
 # --------------------------------------------------------------------------------------- real cutouts

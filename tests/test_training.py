@@ -1,11 +1,14 @@
 """`sgmg train`: a recipe in, a model folder out; whatever happens in between."""
 
 import csv
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,19 +17,23 @@ import torch
 import yaml
 from lightning.pytorch import Callback
 from ref_youtube_vos_layout import write_dataset
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sgmg.cli import app
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
+from sgmg.evaluation.scores import ExpressionScore
 from sgmg.model import SgMg
+from sgmg.training import checkpoints
 from sgmg.training.averaging import WeightAverage
-from sgmg.training.module import Example, NonFiniteError, Validated, validation_summary
-from sgmg.training.monitoring import GAP, draw_example
+from sgmg.training.module import Example, NonFiniteError, SgMgTraining
+from sgmg.training.monitoring import GAP, draw_example, score_table
 from sgmg.training.recipe import Recipe, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+from sgmg.training.validation import RegionAndBoundary, SingleFrames
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -220,7 +227,6 @@ def test_data_on_disk_is_trained_on_with_the_published_augmentation(settings: di
         ("trainer.max_step=1", "there is no setting trainer.max_step"),
         ("trainer.max_steps=ten", "trainer.max_steps.*int.*ten"),
         ("data.kind=coco", "data.kind.*coco"),
-        ("data.synthetic.source=cutouts", "needs a folder of cutouts"),
         ("data.validation.kid=synthetic", "there is no setting kid"),
         ("trainer.devices=0", "The trainer cannot be made"),
         ("max_steps", "write key=value"),
@@ -236,7 +242,7 @@ def test_recipes_that_cannot_be_are_one_sentence(
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_recipes_that_come_with_the_project_can_be_read(path: Path) -> None:
-    recipe = read_recipe(path, ["data.synthetic.source=shapes", "run=elsewhere"])
+    recipe = read_recipe(path, ["run=elsewhere"])
     assert recipe.run == Path("elsewhere")
 
 
@@ -254,6 +260,12 @@ def test_a_model_folder_brings_its_own_configuration(settings: dict[str, Any], t
     del settings["model"]["pretrained"]
     with pytest.raises(InputError, match="text_weights"):
         train(recipe_of(settings, tmp_path))
+
+
+def test_cutouts_are_asked_for_where_videos_are_made(settings: dict[str, Any], tmp_path: Path) -> None:
+    recipe = recipe_of(settings, tmp_path, "data.synthetic.source=cutouts")  # enough to look at its network
+    with pytest.raises(InputError, match=r"needs a folder of cutouts: .* data\.synthetic\.cutouts=DIR"):
+        train(recipe)
 
 
 def test_the_command_reports_bad_recipes_with_exit_code_2(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -330,12 +342,11 @@ def test_what_a_process_that_loads_data_cannot_read_is_one_sentence(
 
 
 def test_validation_tells_kinds_and_absent_things_apart() -> None:
-    rows = [
-        Validated("motion", True, region=0.5, boundary=0.7, score=0.9),
-        Validated("name", True, region=1.0, boundary=0.8, score=0.7),
-        Validated("absent", False, region=0.0, boundary=0.0, score=0.1),
-    ]
-    assert validation_summary(rows) == pytest.approx(
+    def row(kind: str, region: float, boundary: float, score: float) -> tuple[ExpressionScore, float]:
+        return ExpressionScore("", kind, kind, kind != "absent", region, boundary, empty=0), score
+
+    rows = [row("motion", 0.5, 0.7, 0.9), row("name", 1.0, 0.8, 0.7), row("absent", 0.0, 0.0, 0.1)]
+    assert RegionAndBoundary().summary(rows) == pytest.approx(
         {
             "val/J": 75,
             "val/F": 75,
@@ -346,6 +357,69 @@ def test_validation_tells_kinds_and_absent_things_apart() -> None:
             "val/score_absent": 0.1,
         }
     )
+
+
+def test_the_score_that_the_best_model_is_chosen_by_stands_out_in_a_table() -> None:
+    table = score_table({"val/P@0.5": 50.0, "val/mAP": 41.267}, {"val/mAP": 40.0}, "val/mAP", "Validation")
+    console = Console(width=60, file=io.StringIO())
+    console.print(table)
+    assert re.search(r"mAP\W+41\.27\W+40\.00", console.file.getvalue())
+    assert [row.style for row in table.rows] == [None, "bold"]
+
+
+def test_a_best_score_of_another_measure_does_not_count(
+    tiny_model: SgMg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer: Any = SimpleNamespace(sanity_checking=False, is_global_zero=True, global_step=7)
+    module = SgMgTraining(tiny_model, measure=SingleFrames(rank=True))
+    exported: list[float] = []
+    monkeypatch.setattr(
+        checkpoints, "export", lambda module, folder, notes: exported.append(module.validation["val/mAP"])
+    )
+    keeper = checkpoints.Checkpoints(tmp_path, 1)
+    keeper.load_state_dict({"best_score": 80.0})  # J&F, of a version that knew nothing else
+    for score in (40.0, 30.0, 50.0):
+        module.validation = {"val/mAP": score, "val/mean IoU": 90.0}
+        keeper.on_validation_end(trainer, module)
+    assert exported == [40.0, 50.0]
+    assert keeper.state_dict() == {"best_by": "val/mAP", "best_score": 50.0}
+
+
+def test_a_best_model_that_the_checkpoint_does_not_know_of_is_not_replaced_by_a_worse_one(
+    tiny_model: SgMg, tmp_path: Path
+) -> None:
+    """Training was cut off after a validation, before the next checkpoint."""
+    trainer: Any = SimpleNamespace(sanity_checking=False, is_global_zero=True, global_step=7)
+    module = SgMgTraining(tiny_model)
+    module.validation = {"val/J": 58.0, "val/J&F": 60.0}
+    before = checkpoints.Checkpoints(tmp_path, 1)
+    in_checkpoint = before.state_dict()
+    before.on_validation_end(trainer, module)
+    scores = tmp_path / "best" / "validation.json"
+    assert json.loads(scores.read_text()) == {"step": 7, "best_by": "val/J&F", "val/J": 58.0, "val/J&F": 60.0}
+
+    after = checkpoints.Checkpoints(tmp_path, 1)
+    after.load_state_dict(in_checkpoint)
+    after.on_train_start(trainer, module)
+    module.validation = {"val/J&F": 50.0}
+    after.on_validation_end(trainer, module)
+    assert json.loads(scores.read_text())["val/J&F"] == 60.0
+
+    trainer.global_step = 0  # begun anew
+    checkpoints.Checkpoints(tmp_path, 1).on_train_start(trainer, module)
+    assert not scores.exists()
+
+
+def test_a_gradient_that_the_scaler_of_half_precision_leaves_out_does_not_stop_the_run(tiny_model: SgMg) -> None:
+    module = SgMgTraining(tiny_model)
+    weight = next(p for p in module.parameters() if p.requires_grad)
+    optimiser = torch.optim.SGD([weight], 0.1)
+    weight.grad = torch.full_like(weight, float("inf"))
+    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()))  # type: ignore[assignment]
+    module.on_before_optimizer_step(optimiser)
+    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace())  # type: ignore[assignment]
+    with pytest.raises(NonFiniteError, match="gradient"):
+        module.on_before_optimizer_step(optimiser)
 
 
 def test_examples_show_predictions_above_the_truth() -> None:

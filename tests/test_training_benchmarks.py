@@ -1,5 +1,6 @@
 """Every benchmark can be trained on: generated data in its layout, a tiny network, a few steps, a model folder."""
 
+import csv
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,14 +8,19 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
+from sgmg import Segmenter
+from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.sample import Sample
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
+from sgmg.evaluation.single_frames import ModelPredictor, evaluate
 from sgmg.model import SgMg
 from sgmg.training.batch import collate
 from sgmg.training.datamodule import ClipData, DataConfig, SourceConfig, ValidationConfig, open_source
+from sgmg.training.module import SgMgTraining
 from sgmg.training.recipe import read_recipe
 from sgmg.training.run import train
 
@@ -30,6 +36,13 @@ LAYOUTS = {  # the layout, the split trained on, the kind in recipes and its set
     "a2d": ("train", {"kind": "a2d", "clip_length": 3}),
     "refcoco": ("train", {"kind": "refcoco", "datasets": ["refcoco"], "clip_length": 1}),
     "refcocog": ("train", {"kind": "refcoco", "datasets": ["refcocog"], "clip_length": 2}),
+}
+
+
+REPORTED = {  # some of what each benchmark reports, by layout
+    "videos": {"J", "F", "J&F"},
+    "refcoco": {"P@0.5", "P@0.9", "mean IoU", "overall IoU"},
+    "a2d": {"P@0.5", "P@0.9", "mean IoU", "overall IoU", "mAP"},
 }
 
 
@@ -57,6 +70,45 @@ def test_a_model_comes_out_of_each_benchmark(layout: str, tiny_model: SgMg, tmp_
     before = tiny_model.transformer.level_embedding
     assert not torch.equal(model.transformer.level_embedding, before)
     assert list((tmp_path / "run" / "examples").glob("*/0.jpg"))
+    reported = REPORTED.get(layout, REPORTED["videos"])
+    (metrics,) = (tmp_path / "run").glob("csv/*/metrics.csv")
+    with metrics.open() as lines:
+        scores = {name.removeprefix("val/") for name in next(csv.DictReader(lines)) if name.startswith("val/")}
+    assert reported <= scores
+    assert not (scores & {"mAP", "mean IoU", "J"}) - reported
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
+def test_validation_gives_the_numbers_of_sgmg_evaluate(tiny_model: SgMg, tmp_path: Path) -> None:
+    config = SyntheticConfig(size=(160, 192), length=6, objects=(2, 3), expressions=3)
+    root = tmp_path / "a2d"
+    write_videos(root, config, seed=0, count=6, layout="a2d")
+    tiny_model.config.short_side, tiny_model.config.long_side = 160, 192  # frames as they are, and no padding
+    source: dict[str, Any] = {"kind": "a2d", "root": root, "clip_length": 3}
+    validation = ValidationConfig(**source, split="test")
+    data = ClipData(DataConfig(**source, workers=0, validation=validation, validation_clips=1000))
+    module = SgMgTraining(tiny_model, measure=data.measure)
+    Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False).validate(
+        module, data, verbose=False
+    )
+    expected = evaluate(
+        open_benchmark("a2d", root, "test", window=3), ModelPredictor(Segmenter(tiny_model, "cpu"))
+    ).means
+    assert module.validation == pytest.approx({f"val/{name}": score for name, score in expected.items()})
+    assert 0 < module.validation["val/mean IoU"] < 100
+
+
+def test_a_model_for_a2d_can_be_validated_on_jhmdb_which_nobody_trains_on(tmp_path: Path) -> None:
+    for name in ("a2d", "jhmdb"):
+        write_videos(tmp_path / name, SMALL, seed=0, count=2, layout=name)
+    jhmdb: dict[str, Any] = {"kind": "jhmdb", "root": tmp_path / "jhmdb", "split": "test", "clip_length": 3}
+    data = ClipData(DataConfig(kind="a2d", root=tmp_path / "a2d", clip_length=3, validation=ValidationConfig(**jhmdb)))
+    assert data.validation is not None
+    assert data.validation[0][0].annotated == [1]
+    assert data.measure is not None
+    assert data.measure.best_by == "val/mAP"
+    with pytest.raises(InputError, match="JHMDB-Sentences is for evaluation only"):
+        ClipData(DataConfig(**jhmdb))
 
 
 def test_only_annotated_frames_have_a_ground_truth() -> None:

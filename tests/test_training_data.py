@@ -76,6 +76,48 @@ def test_sources_are_mixed_by_their_weights() -> None:
     assert len(set(new)) == len(new)
 
 
+def test_a_clip_without_its_object_is_drawn_again(tmp_path: Path) -> None:
+    # "pair" has a sentence about a thing that is not there, and an object that is missing from the last frame.
+    write_dataset(tmp_path, "train")
+    settings = {"kind": "ref-youtube-vos", "root": tmp_path, "clip_length": 1, "augmentation": NOTHING}
+    drawn = DrawnClips([open_source(SourceConfig(**settings), 0)], 0)
+    kept = DrawnClips([open_source(SourceConfig(**settings, keep_absent=True), 0)], 0)
+    draws = range(2 * len(drawn))
+    samples, as_drawn = ([clips[draw][0] for draw in draws] for clips in (drawn, kept))
+    assert all(sample.present.any() for sample in samples)
+    assert {sample.expression for sample in as_drawn if not sample.present.any()} == {
+        "the blue circle",
+        "the square on the right",
+    }
+    for sample, before in zip(samples, as_drawn, strict=True):  # all other clips stay where they were
+        assert not before.present.any() or torch.equal(sample.frames, before.frames)
+    # And each draw is the same after an interruption, in whichever process.
+    again = DrawnClips([open_source(SourceConfig(**settings), 0)], 0)
+    for draw in reversed(draws):
+        assert (again[draw][0].expression, again[draw][0].frame_names) == (
+            samples[draw].expression,
+            samples[draw].frame_names,
+        )
+
+
+def test_one_object_of_a_clip_with_several_sentences_is_enough(tmp_path: Path) -> None:
+    write_dataset(tmp_path, "train")
+    config = SourceConfig(
+        kind="ref-youtube-vos", root=tmp_path, clip_length=3, expressions_per_clip=4, augmentation=NOTHING
+    )
+    drawn = DrawnClips([open_source(config, 0)], 0)
+    assert {tuple(bool(sample.present.any()) for sample in drawn[draw]) for draw in range(4)} == {
+        (True, True, True, False),
+        (True,),
+    }
+
+
+def test_data_without_any_object_is_told_of() -> None:
+    absent = Source(Numbered(3), Augmentation(NOTHING), 3, keep_absent=False)
+    with pytest.raises(InputError, match="None of 1000 training clips shows the object of its sentence"):
+        DrawnClips([absent], 0)[0]
+
+
 def test_validation_looks_at_the_same_clips_from_all_over_its_source() -> None:
     varied = Augmentation(AugmentationConfig(flip=0.5, photometric=False, short_sides=(32, 48, 64)))
     clips = FixedClips(Source(Numbered(100), varied, 100), 4, seed=0)

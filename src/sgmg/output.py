@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -76,6 +77,14 @@ def new_folder(folder: str | Path, overwrite: bool = False, marker: str = "resul
             ) from error
         raise
     shutil.rmtree(draft, ignore_errors=True)
+
+
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """A file under a second name: a hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _take_place(content: Path, target: Path, replaced: Path) -> None:

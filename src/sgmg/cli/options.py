@@ -28,8 +28,9 @@ Workers = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 
-_SCORED = typer.Option(help="Score these, kept by --keep or made by another method, without a model.")
-Predictions = Annotated[Path | None, _SCORED]
+Predictions = Annotated[
+    Path | None, typer.Option(help="Score these, kept by --keep or made by another method, without a model.")
+]
 Keep = Annotated[Path | None, typer.Option(help="Folder to make for the predictions.")]
 Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the scores of each video to this file.")]
 CsvExpressions = Annotated[

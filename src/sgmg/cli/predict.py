@@ -39,7 +39,7 @@ def _add(benchmark: str, example: str) -> None:
         settings = {
             "benchmark": benchmark,
             "split": split,
-            "model": segmenter.name,
+            "model": segmenter.model.digest(),
             "clip_length": length,
             "min_score": min_score,
         }
@@ -58,6 +58,8 @@ def _add(benchmark: str, example: str) -> None:
     The zip holds Annotations/VIDEO/EXPRESSION_ID/FRAME.png, 0 and 255, and
     appears when all masks are there and right. Finished videos are kept beside
     it until then: interrupted, the same command goes on where it stopped.
+    With another model (told by its weights, not by its name) or other
+    settings it refuses to, unless --overwrite begins anew.
 
     Example: [bold]sgmg predict {benchmark} {example} -o submission.zip[/bold]
     """

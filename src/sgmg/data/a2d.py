@@ -26,7 +26,8 @@ import numpy as np
 
 from sgmg.data.extras import import_extra
 from sgmg.data.lists import read_json, require_component
-from sgmg.data.windows import Windows
+from sgmg.data.sampling import surrounding_frames
+from sgmg.data.windows import FrameChoice, Windows
 from sgmg.errors import InputError
 from sgmg.video import VideoFrames
 
@@ -61,7 +62,7 @@ class A2DEntry:
 
 
 class A2DSentences(Windows[A2DEntry]):
-    """Reader of one split; a sequence of `Sample` s of ``window`` frames, of which the middle one has a mask.
+    """Reader of one split; a sequence of `Sample` s of ``window`` frames, of which the annotated one has a mask.
 
     The samples are those of the cached list of the split in ``root`` where there is one. Otherwise they are found in
     the annotations: every annotated frame that holds the instance of a sentence. That opens every annotation file,
@@ -71,7 +72,9 @@ class A2DSentences(Windows[A2DEntry]):
     Args:
         root: folder that holds ``Release`` and ``text_annotations``.
         split: "train" or "test".
-        window: frames of a sample; beyond the ends of a video its first or last frame is repeated.
+        window: frames of a sample.
+        choose: which they are (`Windows`): by default those around the annotated one, as in evaluation; beyond the
+            ends of a video its first or last frame is repeated.
 
     Attributes:
         entries: the `A2DEntry` s of the split, in order.
@@ -87,7 +90,9 @@ class A2DSentences(Windows[A2DEntry]):
         (torch.Size([5, 3, 320, 568]), [2])
     """
 
-    def __init__(self, root: str | Path, split: str = "train", window: int = 5) -> None:
+    def __init__(
+        self, root: str | Path, split: str = "train", window: int = 5, choose: FrameChoice = surrounding_frames
+    ) -> None:
         self.root, self.split = Path(root), split
         if split not in SUBSETS:
             raise InputError(f"A2D-Sentences has no split {split!r}: it has train and test.")
@@ -100,7 +105,7 @@ class A2DSentences(Windows[A2DEntry]):
         else:
             self.list_file = sentences_file(self.root)
             entries = list(_find_entries(self.root, split))
-        super().__init__(entries, window)
+        super().__init__(entries, window, choose)
 
     def video_path(self, video: str) -> Path:
         """Where a video lies."""
@@ -138,6 +143,11 @@ def cached_list(root: Path, split: str) -> Path:
     return root / f"a2d_sentences_single_frame_{split}_annotations.json"
 
 
+def videoset_file(root: Path) -> Path:
+    """Where the list of the videos lies."""
+    return root / "Release" / "videoset.csv"
+
+
 def sentences_file(root: Path) -> Path:
     """Where the sentences lie."""
     return root / "text_annotations" / "a2d_annotation.txt"
@@ -173,7 +183,7 @@ def read_subsets(root: Path) -> dict[str, str]:
     Raises:
         InputError: it is missing or broken.
     """
-    path = root / "Release" / "videoset.csv"
+    path = videoset_file(root)
     subsets: dict[str, str] = {}
     for number, row in _read_csv(path):
         if len(row) < 9 or row[8].strip() not in SUBSETS.values():
@@ -236,7 +246,7 @@ def _find_entries(root: Path, split: str) -> Iterator[A2DEntry]:
         if video in missed:
             continue
         if video not in subsets:
-            raise InputError(f"{root / 'Release' / 'videoset.csv'} has no row for {video!r}: it must say its subset.")
+            raise InputError(f"{videoset_file(root)} has no row for {video!r}: it must say its subset.")
         if subsets[video] != SUBSETS[split]:
             continue
         if video not in instances:

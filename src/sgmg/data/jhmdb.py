@@ -57,7 +57,7 @@ class JHMDBEntry:
 
 
 class JHMDBSentences(Windows[JHMDBEntry]):
-    """Reader of the whole of it; a sequence of `Sample` s of ``window`` frames, of which the middle one has a mask.
+    """Reader of the whole of it; a sequence of `Sample` s of ``window`` frames, one of which has a mask.
 
     Three frames of each video are evaluated. Which ones is no rule but a choice made once, which the published list
     of samples records: each of its entries is one evaluated frame (video, frame, mask file, frames of the video,

@@ -9,6 +9,7 @@ The lists are checked when the dataset is opened, images when they are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,17 @@ class RefCOCO:
             expression_id=entry.sentence_id,
             frame_names=[entry.file_name],
         )
+
+    def samples(self, entries: Sequence[RefCOCOEntry]) -> list[Sample]:
+        """Sentences about one image, which share it.
+
+        Raises:
+            InputError: as for `sample`.
+        """
+        samples = [self.sample(entry) for entry in entries]
+        for sample in samples[1:]:
+            sample.frames = samples[0].frames
+        return samples
 
 
 def _read_raw(path: Path, instances: Path, split: str) -> list[RefCOCOEntry]:

@@ -101,7 +101,7 @@ class KeptPredictor:
         if found is None:
             raise InputError(
                 f"{self.path} has nothing for the sample {sample_id!r}: it must hold at least one mask, which may "
-                "be empty, for each."
+                "be empty, for each; further sentences of one id are called ID#2, ID#3 in the list's order."
             )
         size = (sample.masks.shape[1], sample.masks.shape[2])
         where = f"{self.path}: a mask of {sample_id!r}"

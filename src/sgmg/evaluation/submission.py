@@ -62,16 +62,16 @@ def submit(
         data: the split; annotations are not looked at.
         predict: gives the masks.
         output: the zip.
-        settings: what the predictions depend on, as plain values. A run that was interrupted is taken up only by one
-            with the same.
-        overwrite: replace a zip that exists.
+        settings: what the predictions depend on, as plain values; a model by its digest, since another may have the
+            same name. A run that was interrupted is taken up only by one with the same.
+        overwrite: replace a zip that exists, and what an interrupted run with other settings left.
         progress: wraps the videos, to show how far it is.
 
     Raises:
         InputError: the output cannot be written, an earlier run had other settings, or an image is missing or broken.
     """
     target, partial = check_submission(output, overwrite), partial_folder(output)
-    _take_up(partial, settings)
+    _take_up(partial, settings, overwrite)
     folder = partial / FOLDER
     with Workers[None](data) as pool:
         for video in progress(data.videos):
@@ -105,23 +105,35 @@ def problem(folder: Path, data: VideoData, video: Video) -> str | None:
     return None
 
 
-def _take_up(partial: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder of finished videos, or find it as an earlier run of the same left it."""
-    noted = partial / _SETTINGS
+def _take_up(partial: Path, settings: Mapping[str, Any], overwrite: bool) -> None:
+    """Make the folder of finished videos, or find it as an earlier run of the same left it.
+
+    Raises:
+        InputError: it is of a run with other settings, and not to be replaced.
+    """
     wanted = json.loads(json.dumps(settings))
-    if not partial.exists():
-        partial.mkdir()
-        noted.write_text(json.dumps(wanted), encoding="utf-8")
-        return
+    if partial.exists():
+        found = _noted_settings(partial)
+        if found == wanted:
+            return
+        if not overwrite:
+            other = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+            raise InputError(
+                f"{partial} holds the finished videos of an interrupted run with another {' and '.join(other)}: repeat "
+                "that run, pass --overwrite to begin anew, or choose another output."
+            )
+        shutil.rmtree(partial)
+    partial.mkdir()
+    (partial / _SETTINGS).write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def _noted_settings(partial: Path) -> dict[str, Any]:
+    """What the videos in a folder were predicted with; empty where that cannot be told."""
     try:
-        found = json.loads(noted.read_text(encoding="utf-8"))
+        noted = json.loads((partial / _SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = None
-    if found != wanted:
-        raise InputError(
-            f"{partial} holds the finished videos of an interrupted run with other settings ({json.dumps(found)}); "
-            "repeat it with those, or delete that folder to begin anew."
-        )
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Checkpoints that training goes on from, and the model folder that it leaves."""
 
+import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -13,12 +16,16 @@ from sgmg.training.module import SgMgTraining
 CHECKPOINT = "last.ckpt"
 MODEL, BEST_MODEL = "model", "best"
 
+BEST_SCORES = "validation.json"
+"""In the folder of the best model: the step that it is of, and all its scores."""
+
 
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
     Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
-    killed, leaves those of before. With validation, the model of the highest J&F is kept in a folder of its own.
+    killed, leaves those of before. With validation, the model that was best so far is kept in a folder of its own:
+    by J&F, mAP or overall IoU, as its benchmark is (`Measure.best_by`).
 
     Args:
         run: folder of the run.
@@ -29,11 +36,13 @@ class Checkpoints(Checkpoint):
         self.run, self.minutes = run, minutes
         self._written_at = 0.0
         self._written_step = -1
-        self.best_score = float("-inf")
+        self.best_by, self.best_score = "", float("-inf")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; an earlier training's best score is none of one that begins anew."""
         self._written_at, self._written_step = time.monotonic(), trainer.global_step
+        if trainer.global_step == 0 and trainer.is_global_zero:
+            (self.run / BEST_MODEL / BEST_SCORES).unlink(missing_ok=True)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -52,22 +61,32 @@ class Checkpoints(Checkpoint):
             self.write(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the model folder of the highest J&F so far."""
+        """Keep the model folder of the highest score so far."""
         assert isinstance(pl_module, SgMgTraining)
-        score = pl_module.validation.get("val/J&F")
+        best_by = pl_module.measure.best_by
+        if best_by != self.best_by:  # what was best by another score says nothing of this one
+            self.best_by, self.best_score = best_by, float("-inf")
+        score = pl_module.validation.get(best_by)
         if trainer.sanity_checking or score is None or score <= self.best_score:
             return
         self.best_score = score
         if trainer.is_global_zero:
-            export(pl_module, self.run / BEST_MODEL)
+            scores = {"step": trainer.global_step, "best_by": best_by, **pl_module.validation}
+            export(pl_module, self.run / BEST_MODEL, {BEST_SCORES: json.dumps(scores, indent=2)})
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"best_score": self.best_score}
+        return {"best_by": self.best_by, "best_score": self.best_score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.best_score = state_dict["best_score"]
+        # Earlier versions knew J&F alone.
+        self.best_by, self.best_score = state_dict.get("best_by", "val/J&F"), state_dict["best_score"]
+        # A validation after the checkpoint may have found a better model, and a lower score must not replace it.
+        kept = self.run / BEST_MODEL / BEST_SCORES
+        if kept.is_file():
+            scores = json.loads(kept.read_text())
+            self.best_by, self.best_score = scores["best_by"], scores[scores["best_by"]]
 
     def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the checkpoint and the model folder, unless this step's are written."""
@@ -80,13 +99,21 @@ class Checkpoints(Checkpoint):
         self._written_at, self._written_step = time.monotonic(), trainer.global_step
 
 
-def export(module: SgMgTraining, folder: Path) -> None:
-    """Save the network, with averaged weights if there are, as a model folder; replaces one that is there."""
+def export(module: SgMgTraining, folder: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Save the network, with averaged weights if there are, as a model folder; replaces one that is there.
+
+    Args:
+        module: of the network.
+        folder: to write.
+        notes: texts by file name that go with the model.
+    """
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
     for rest in (unfinished, replaced):
         shutil.rmtree(rest, ignore_errors=True)
     with module.averaged():
         module.model.save_pretrained(unfinished)
+    for name, text in notes.items():
+        (unfinished / name).write_text(text)
     if folder.exists():
         folder.rename(replaced)
     unfinished.rename(folder)

@@ -67,11 +67,12 @@ class Entries(Protocol):
     @property
     def entries(self) -> Sequence[Any]: ...
 
-    def sample(self, entry: Any, /) -> Sample: ...
+    def samples(self, entries: Sequence[Any], /) -> list[Sample]:
+        """Read entries about the same frame, which they share."""
 
 
 class EntryClips:
-    """Training clips of benchmarks with one annotated frame a sentence: images, or windows of videos.
+    """Training clips of benchmarks with one annotated frame a sentence: images, or clips of videos around it.
 
     Args:
         benchmarks: one or several, of which the entries follow each other.
@@ -100,10 +101,7 @@ class EntryClips:
 
     def __getitem__(self, index: int) -> list[Sample]:
         benchmark, entries = self.clips[index]
-        samples = [benchmark.sample(entry) for entry in entries]
-        for sample in samples[1:]:
-            sample.frames = samples[0].frames
-        return samples
+        return benchmark.samples(entries)
 
 
 def _seed(*parts: int) -> int:
@@ -121,6 +119,8 @@ class Source:
         length: how many of them count as an epoch.
         weight: share of the draws that take this source, where there are several.
         endless: whether any index gives another clip (generated data), so that none need be seen twice.
+        keep_absent: whether clips are trained on in which no sentence's object is in any frame; else another clip of
+            the source takes their place.
     """
 
     clips: Clips
@@ -128,6 +128,11 @@ class Source:
     length: int
     weight: float = 1.0
     endless: bool = False
+    keep_absent: bool = True
+
+
+#: Clips that a draw looks at for one whose object is there.
+MOST_TRIES = 1000
 
 
 class DrawnClips(Dataset[list[Sample]]):
@@ -137,7 +142,8 @@ class DrawnClips(Dataset[list[Sample]]):
 
     Args:
         sources: one or more. One source is gone through once an epoch, in an order of its own for each; of
-            several, each draw takes one by its weight, and any clip of it.
+            several, each draw takes one by its weight, and any clip of it. Where a source does not keep clips
+            without an object, any other clip of it takes their place (as published).
         seed: of every choice.
     """
 
@@ -169,7 +175,15 @@ class DrawnClips(Dataset[list[Sample]]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self.seed, draw, 1))
             source, index = self._place(draw)
-            return source.augmentation(source.clips[index])
+            for _ in range(MOST_TRIES):
+                samples = source.augmentation(source.clips[index])
+                if source.keep_absent or any(sample.masks.any() for sample in samples):
+                    return samples
+                index = int(torch.randint(source.length, ()))
+        raise InputError(
+            f"None of {MOST_TRIES} training clips shows the object of its sentence, the last one of video "
+            f"{samples[0].video!r}: check the masks with sgmg data check, or set keep_absent=true."
+        )
 
 
 class FixedClips(Dataset[list[Sample]]):

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Subset
 
 from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.sample import Sample
+from sgmg.data.sampling import training_clip
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.clips import SyntheticClips
 from sgmg.data.transforms import Augmentation, AugmentationConfig
@@ -17,6 +18,7 @@ from sgmg.errors import InputError
 from sgmg.training.batch import collate
 from sgmg.training.clips import Clips, DrawnClips, DrawSampler, EntryClips, FixedClips, Source, VideoClips
 from sgmg.training.module import SgMgTraining
+from sgmg.training.validation import Measure, RegionAndBoundary, SingleFrames
 
 AS_THEY_ARE = AugmentationConfig(photometric=False, flip=0.0, resize=False, crop=False)
 """Clips as they lie on disk."""
@@ -28,26 +30,34 @@ class SourceConfig:
 
     Attributes:
         kind: `synthetic` generates clips as they are needed; the others read a benchmark, or data in its layout.
+            `jhmdb` is for validation only.
         root: folder of the benchmark; in a `mix`, below the root of the whole, if there is one.
         split: of that folder.
         datasets: of `refcoco`, which of the three; their sentences follow each other.
         synthetic: what is generated (`synthetic`).
         length: clips that count as an epoch (`synthetic`).
         clip_length: frames of a clip.
+        clip_frames: of `a2d`, which frames go with the annotated one: those around it (`window`, as in evaluation), or
+            two near it and others from all of the video (`drawn`, as training clips of the video benchmarks).
         expressions_per_clip: expressions of a clip, which share its visual encoding.
         augmentation: what is done to training clips.
+        keep_absent: also train on clips of a benchmark in which no sentence's object is in any frame, or is left in it
+            by augmentation. By default another clip of the source is drawn in their place, as in published training.
+            Generated sentences about things that are not there are made on purpose, and always kept (`synthetic`).
         weight: share of the draws that take this source, where there are several.
     """
 
-    kind: Literal["synthetic", "ref-youtube-vos", "ref-davis17", "mevis", "refcoco", "a2d"] = "synthetic"
+    kind: Literal["synthetic", "ref-youtube-vos", "ref-davis17", "mevis", "refcoco", "a2d", "jhmdb"] = "synthetic"
     root: Path | None = None
     split: str = "train"
     datasets: tuple[str, ...] = ("refcoco", "refcoco+", "refcocog")
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     length: int = 10_000
     clip_length: int = 5
+    clip_frames: Literal["window", "drawn"] = "window"
     expressions_per_clip: int = 1
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    keep_absent: bool = False
     weight: float = 1.0
 
 
@@ -83,6 +93,9 @@ class DataConfig(SourceConfig):
     validation_clips: int = 64
 
 
+#: Benchmarks of clips with one annotated frame.
+WINDOWS = ("a2d", "jhmdb")
+
 #: Generated clips are numbered; none of a training's is beyond this.
 ENDLESS = 2**62
 
@@ -114,13 +127,27 @@ def open_source(config: SourceConfig, seed: int) -> Source:
             )
         images = [open_benchmark(name, config.root, config.split) for name in config.datasets]
         clips = EntryClips(images, lambda entry: entry.file_name, config.expressions_per_clip)
-    elif config.kind == "a2d":
-        windows = open_benchmark("a2d", config.root, config.split, window=config.clip_length)
+    elif config.kind in WINDOWS:
+        drawn = config.kind == "a2d" and config.clip_frames == "drawn"
+        choice = {"choose": training_clip} if drawn else {}
+        windows = open_benchmark(config.kind, config.root, config.split, window=config.clip_length, **choice)
         clips = EntryClips([windows], lambda entry: (entry.video, entry.frame), config.expressions_per_clip)
     else:
         data = open_benchmark(config.kind, config.root, config.split)
         clips = VideoClips(data, config.clip_length, config.expressions_per_clip)
-    return Source(clips, augmentation, len(clips), config.weight)
+    return Source(clips, augmentation, len(clips), config.weight, keep_absent=config.keep_absent)
+
+
+def measure_of(config: SourceConfig) -> Measure[Any]:
+    """What is measured on clips of a source: what its benchmark reports.
+
+    RefCOCO's images that became clips of several frames by motion are scored as videos.
+    """
+    if config.kind in WINDOWS:
+        return SingleFrames(rank=True)
+    if config.kind == "refcoco" and config.clip_length == 1:
+        return SingleFrames(rank=False)
+    return RegionAndBoundary()
 
 
 def _below(root: Path | None, folder: Path | None) -> Path | None:
@@ -134,7 +161,7 @@ def _require_alike(sources: Sequence[SourceConfig], batch_size: int) -> None:
     Raises:
         InputError: those of these sources have not.
     """
-    if batch_size > 1 and len({(source.clip_length, source.kind == "a2d") for source in sources}) > 1:
+    if batch_size > 1 and len({(source.clip_length, source.kind in WINDOWS) for source in sources}) > 1:
         raise InputError(
             "The parts of data.mix must give clips of one clip_length, and a2d, with one annotated frame a clip, goes "
             "with no other kind: change them, or set data.batch_size=1."
@@ -147,20 +174,32 @@ class ClipData(LightningDataModule):
     Args:
         config: where clips come from.
         seed: of every random choice.
+
+    Attributes:
+        clips: what is trained on.
+        validation: the clips that training is scored on, or None.
+        measure: what is measured on them, or None.
+
+    Raises:
+        InputError: a setting is missing, or its data is, or cannot be trained on.
     """
 
     def __init__(self, config: DataConfig, seed: int = 0) -> None:
         super().__init__()
         self.config, self.seed = config, seed
         sources = [replace(source, root=_below(config.root, source.root)) for source in config.mix] or [config]
+        if any(source.kind == "jhmdb" for source in sources):
+            raise InputError("JHMDB-Sentences is for evaluation only: train on a2d, and validate on jhmdb.")
         _require_alike(sources, config.batch_size)
         self.clips = DrawnClips([open_source(source, seed) for source in sources], seed)
         self.validation: FixedClips | None = None
+        self.measure: Measure[Any] | None = None
         if config.validation is not None:
             # Another seed than training's: generated clips must not be the same.
             root = _below(config.root, config.validation.root)
             source = open_source(replace(config.validation, root=root), seed + 1)
             self.validation = FixedClips(source, config.validation_clips, seed + 1)
+            self.measure = measure_of(config.validation)
 
     def train_dataloader(self) -> DataLoader[list[Sample]]:
         """Batches from where training stands to the end of the epoch."""

@@ -1,6 +1,5 @@
 """SgMg and its losses as a LightningModule."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,21 +9,19 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
-from timm.data import IMAGENET_DEFAULT_MEAN as IMAGENET_MEAN
-from timm.data import IMAGENET_DEFAULT_STD as IMAGENET_STD
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from sgmg.data.sample import plain_sentence
 from sgmg.errors import InputError
-from sgmg.evaluation.region_and_boundary import boundary_accuracy, region_similarity
-from sgmg.model import Prediction, SgMg, VisualFeatures
+from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, VisualFeatures
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.batch import Batch
 from sgmg.training.losses import Criterion, LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+from sgmg.training.validation import Found, Measure, RegionAndBoundary
 
 #: Clips of a validation that are kept to be looked at.
 EXAMPLES = 6
@@ -32,25 +29,6 @@ EXAMPLES = 6
 
 class NonFiniteError(InputError):
     """A loss or gradient is infinite or not a number; training must not go on."""
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What validation found for one expression.
-
-    Attributes:
-        kind: of the expression, "" where the data has none.
-        there: whether the object is in the clip.
-        region: J, a mean over the annotated frames, in [0, 1].
-        boundary: F, likewise.
-        score: the best query's, a mean over frames.
-    """
-
-    kind: str
-    there: bool
-    region: float
-    boundary: float
-    score: float
 
 
 @dataclass(frozen=True)
@@ -70,24 +48,6 @@ class Example:
     expressions: list[str]
 
 
-def validation_summary(rows: Sequence[Validated]) -> dict[str, float]:
-    """Means over expressions.
-
-    Returns:
-        `val/J`, `val/F`, `val/J&F` and `val/J&F/KIND` in percent, over the expressions whose object is there, and
-        the mean scores `val/score_present` and `val/score_absent`; each only if there is an expression for it.
-    """
-    groups: dict[str, list[float]] = {}
-    for row in rows:
-        groups.setdefault("val/score_present" if row.there else "val/score_absent", []).append(row.score)
-        if row.there:
-            both = 50 * (row.region + row.boundary)
-            values = {"val/J": 100 * row.region, "val/F": 100 * row.boundary, "val/J&F": both}
-            for name, value in values.items() if not row.kind else {**values, f"val/J&F/{row.kind}": both}.items():
-                groups.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in sorted(groups.items())}
-
-
 class SgMgTraining(LightningModule):
     """Trains a network on batches of clips, each with one or more expressions.
 
@@ -100,6 +60,7 @@ class SgMgTraining(LightningModule):
         costs: weights of the matching cost.
         optimiser: learning rates, schedule, what is frozen.
         seed: of dropout.
+        measure: what validation measures; by default J and F.
     """
 
     #: Frozen parameters are not in checkpoints: they come from the model that training started from.
@@ -114,9 +75,11 @@ class SgMgTraining(LightningModule):
         costs: CostWeights | None = None,
         optimiser: OptimiserConfig | None = None,
         seed: int = 0,
+        measure: Measure[Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.measure = measure or RegionAndBoundary()
         self.criterion = Criterion(losses, costs)
         self.optimiser = optimiser or OptimiserConfig()
         self.seed = seed
@@ -126,13 +89,13 @@ class SgMgTraining(LightningModule):
         self._names: list[str] = []
         #: Mean losses by name, one entry each time that they were logged in this epoch.
         self.logged: list[dict[str, float]] = []
-        self._validated: list[Validated] = []
+        self._validated: list[Any] = []
         #: The first clips of this process' share of the last validation, at most `EXAMPLES`.
         self.examples: list[Example] = []
         #: Results of the last validation by name.
         self.validation: dict[str, float] = {}
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(PIXEL_DEVIATION)[:, None, None], persistent=False)
         for frozen in self._frozen():
             frozen.requires_grad_(False)
         decay = self.optimiser.average_decay
@@ -219,7 +182,9 @@ class SgMgTraining(LightningModule):
         """Stop where a gradient is not finite, before it reaches the weights."""
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if not torch.isfinite(norm):
+        # In half precision the scaler leaves out such a step and goes on with a smaller scale.
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        if not scaled and not torch.isfinite(norm):
             raise NonFiniteError(self._not_finite("gradient"))
         self._running["gradient_norm"] = norm * self._batches_running
 
@@ -261,34 +226,38 @@ class SgMgTraining(LightningModule):
         self._averaged.__enter__()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """J and F of the best query's mask, or its score where the object is not there."""
+        """Measure the masks of each expression: of the best query, or of all."""
         prediction, visual = self.predict(batch)
-        query = prediction.best_query()
-        row = torch.arange(len(query), device=query.device)
-        scores = prediction.logits[row, :, query].float().sigmoid().mean((1, 2)).tolist()
+        best = prediction.best_query()  # (E,)
+        every = prediction.logits[..., 0].float().sigmoid().transpose(1, 2)  # (E, N, K)
+        queries = best[:, None]
+        if self.measure.every_query:
+            queries = torch.arange(every.shape[1], device=best.device).expand(len(best), -1)
+        scores = every.take_along_dim(queries[..., None], 1).cpu().numpy()  # (E, Q, K)
         height, width = batch.size
-        masks = (self.model.optimise_masks(prediction, visual, query) > 0)[..., :height, :width].cpu().numpy()
+        masks = (self.model.optimise_masks(prediction, visual, queries) > 0)[..., :height, :width].cpu().numpy()
         truth = batch.targets.masks[..., :height, :width].cpu().numpy()
-        for mask, true, kind, score in zip(masks, truth, batch.kinds, scores, strict=True):
-            region, boundary = region_similarity(mask, true).mean(), boundary_accuracy(mask, true).mean()
-            self._validated.append(Validated(kind, bool(true.any()), float(region), float(boundary), score))
+        for found in map(Found, batch.names, batch.kinds, truth, masks, scores):
+            self._validated.append(self.measure.row(found))
         if len(self.examples) < EXAMPLES:
             shown = slice(None) if batch.annotated is None else batch.annotated[0].cpu()
             frames = batch.frames[0, shown, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy()
-            self.examples.append(Example(frames, masks, truth, batch.expressions))
+            of_best = masks[range(len(masks)), (queries == best[:, None]).int().argmax(1).cpu()]
+            self.examples.append(Example(frames, of_best, truth, batch.expressions))
 
     def on_validation_epoch_end(self) -> None:
-        """Log J and F, and scores of objects that are there and that are not, over the clips of all processes."""
+        """Log the scores over the clips of all processes."""
         self._averaged.__exit__(None, None, None)
         gathered: list[Any] = [self._validated]
         if self.trainer.world_size > 1:
             gathered = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, self._validated)
-        values = validation_summary([row for rows in gathered for row in rows])
+        values = self.measure.summary([row for rows in gathered for row in rows])
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)
-        if "val/J&F" in values:
-            self.log("val/J&F", values["val/J&F"], prog_bar=True, logger=False, rank_zero_only=True)
+        best_by = self.measure.best_by
+        if best_by in values:
+            self.log(best_by, values[best_by], prog_bar=True, logger=False, rank_zero_only=True)
         self.validation = values
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -1,4 +1,4 @@
-"""What a person who watches a training looks at: losses by name, and example masks."""
+"""What a person who watches a training looks at: losses and scores by name, and example masks."""
 
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,35 @@ def loss_table(means: dict[str, float], before: dict[str, float], module: SgMgTr
     for name, mean in means.items():
         weight = f"{module.criterion.weight(name):g}" if name.startswith("loss_") else ""
         table.add_row(name, weight, f"{mean:.4f}", f"{before[name]:.4f}" if name in before else "")
+    return table
+
+
+class ScoreTable(Callback):
+    """After each validation, a table of its scores by name: now, and in the validation before."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print it."""
+        assert isinstance(pl_module, SgMgTraining)
+        scores = pl_module.validation
+        if not scores or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        title = f"Validation, epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        Console(stderr=True).print(score_table(scores, self.before, pl_module.measure.best_by, title))
+        self.before = scores
+
+
+def score_table(scores: dict[str, float], before: dict[str, float], best_by: str, title: str) -> Table:
+    """Scores by name as a table; the one that the best model is chosen by stands out."""
+    table = Table(title=title)
+    table.add_column("score")
+    for column in ("now", "before"):
+        table.add_column(column, justify="right")
+    for name, score in scores.items():
+        earlier = f"{before[name]:.2f}" if name in before else ""
+        table.add_row(name.removeprefix("val/"), f"{score:.2f}", earlier, style="bold" if name == best_by else None)
     return table
 
 

@@ -208,7 +208,9 @@ def new_model(config: StartConfig) -> SgMg:
     except (OSError, ValueError) as error:
         raise InputError(f"The text encoder {config.text_weights} could not be read: {error}") from error
     model = SgMg(SgMgConfig(**values | {"text_encoder": encoder.config.to_dict()}), tokenizer)
-    model.text_encoder.backbone.load_state_dict(encoder.state_dict(), strict=False)
+    missing = model.text_encoder.backbone.load_state_dict(encoder.state_dict(), strict=False).missing_keys
+    if missing:  # what the network has no use for (a pooling layer) may be left over, but nothing may be lacking
+        raise InputError(f"The text encoder {config.text_weights} lacks {len(missing)} weights, such as {missing[0]}.")
     if config.visual_weights is not None:
         load_visual_weights(model, config.visual_weights)
     return model

@@ -14,7 +14,7 @@ from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
 from sgmg.training.datamodule import ClipData
 from sgmg.training.loading import worker_errors
 from sgmg.training.module import SgMgTraining
-from sgmg.training.monitoring import Examples, LossTable
+from sgmg.training.monitoring import Examples, LossTable, ScoreTable
 from sgmg.training.recipe import Recipe, new_model
 
 #: Of Lightning, about what is so on purpose.
@@ -50,7 +50,7 @@ def train(recipe: Recipe, restart: bool = False) -> Path:
     model = new_model(recipe.model)
     if recipe.recompute_activations:
         model.visual_encoder.recompute_activations()
-    module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed)
+    module = SgMgTraining(model, recipe.losses, recipe.costs, recipe.optimiser, recipe.seed, data.measure)
     trainer = make_trainer(recipe)
     with warnings.catch_warnings(), worker_errors():
         for needless in NEEDLESS_WARNINGS:
@@ -65,7 +65,7 @@ def make_trainer(recipe: Recipe) -> Trainer:
     callbacks = arguments.pop("callbacks", None) or []
     callbacks = [callbacks] if not isinstance(callbacks, list) else list(callbacks)
     if arguments.get("enable_progress_bar") is not False:
-        callbacks += [RichProgressBar(), LossTable()]
+        callbacks += [RichProgressBar(), LossTable(), ScoreTable()]
     try:
         recipe.run.mkdir(parents=True, exist_ok=True)
         return Trainer(

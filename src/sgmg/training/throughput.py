@@ -11,10 +11,10 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from sgmg.data.benchmarks import Benchmark
-from sgmg.data.transforms import Augmentation, AugmentationConfig
+from sgmg.data.transforms import AugmentationConfig
 from sgmg.errors import InputError
 from sgmg.training.batch import collate
-from sgmg.training.clips import DrawnClips, EntryClips, Source
+from sgmg.training.clips import DrawnClips, Source
 from sgmg.training.datamodule import AS_THEY_ARE, SourceConfig, open_source
 from sgmg.training.loading import worker_errors
 
@@ -70,14 +70,9 @@ def benchmark_source(
     Raises:
         InputError: there is no such split, or its data is missing or broken.
     """
-    trained = "train" in benchmark.splits
-    split = split or ("train" if trained else benchmark.default_split)
+    split = split or ("train" if "train" in benchmark.splits else benchmark.default_split)
     benchmark.require_split(split)
     config = AugmentationConfig() if augment else AS_THEY_ARE
-    if not trained:
-        windows = benchmark.open(root, split, window=clip_length)
-        clips = EntryClips([windows], lambda entry: entry.id)
-        return Source(clips, Augmentation(config), len(clips))
     images = benchmark.name.startswith("refcoco")
     kind: Any = "refcoco" if images else benchmark.name
     datasets = (benchmark.name,) if images else ()

@@ -27,8 +27,9 @@ def check_lists(task: Task, report: Report) -> None:
     with report.catching("missing videos", GET_VIDEO):
         a2d.videos_folder(task.root)
     cached = [split for split in a2d.SUBSETS if a2d.cached_list(task.root, split).is_file()]
-    if len(cached) == len(a2d.SUBSETS):
-        return  # the other lists are not needed
+    raw = (a2d.sentences_file(task.root), a2d.videoset_file(task.root))
+    if len(cached) == len(a2d.SUBSETS) and not all(path.is_file() for path in raw):
+        return  # they are not needed
     missed = a2d.read_missed(task.root)
     if not a2d.missed_file(task.root).is_file():
         report.warning("missing lists", f"{a2d.missed_file(task.root)}, of videos without annotations", MEND_LIST)

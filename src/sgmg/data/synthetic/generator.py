@@ -43,7 +43,7 @@ class SyntheticConfig:
         length: frames of a video.
         objects: the least and the most things in a video.
         source: "shapes", "cutouts", or "both" (then ``cutout_share`` of the videos show cutouts).
-        cutouts: folder of cutouts with a ``labels.json``; needed unless ``source`` is "shapes".
+        cutouts: folder of cutouts with a ``labels.json``; videos cannot be made without unless ``source`` is "shapes".
         backgrounds: folder of photographs, or None for procedural backgrounds only.
         procedural_share: share of procedural backgrounds where there are photographs.
         split: "train" or "valid": about one cutout and one photograph in five are kept for "valid", and its
@@ -87,8 +87,6 @@ class SyntheticConfig:
             raise InputError(f"Unknown source '{self.source}': use one of {', '.join(SOURCES)}.")
         if self.split not in SPLITS:
             raise InputError(f"Unknown split '{self.split}': use train or valid.")
-        if self.source != "shapes" and self.cutouts is None:
-            raise InputError(f"The source '{self.source}' needs a folder of cutouts: give --cutouts DIR.")
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             raise InputError(f"Unknown kind of expression '{unknown[0] if unknown else ''}': use {', '.join(KINDS)}.")
@@ -167,6 +165,9 @@ class SyntheticVideos:
     >>> videos = SyntheticVideos(SyntheticConfig(length=4), seed=0)
     >>> videos.generate(3).frames.shape
     (4, 288, 512, 3)
+
+    Raises:
+        InputError: cutouts are asked for and there is no folder of them, or it cannot be used.
     """
 
     def __init__(self, config: SyntheticConfig, seed: int = 0) -> None:
@@ -174,7 +175,12 @@ class SyntheticVideos:
         self.seed = seed
         self._shapes: ShapeSource | None = ShapeSource() if config.source != "cutouts" else None
         self._cutouts: CutoutSource | None = None
-        if config.source != "shapes" and config.cutouts is not None:
+        if config.source != "shapes":
+            if config.cutouts is None:
+                raise InputError(
+                    f"The source '{config.source}' needs a folder of cutouts: give --cutouts DIR, or in a recipe "
+                    "data.synthetic.cutouts=DIR."
+                )
             self._cutouts = CutoutSource(config.cutouts, config.split)
         self._backgrounds = Backgrounds(config.backgrounds, config.split, config.procedural_share)
         self._absent_names = {

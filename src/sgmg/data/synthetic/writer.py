@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,7 +15,7 @@ from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideos
 from sgmg.data.synthetic.layouts import Folder, Layout, Part, open_layout
 from sgmg.data.synthetic.layouts.layout import MARKER, Drafts, dump_json
 from sgmg.errors import InputError
-from sgmg.output import check_output, new_folder
+from sgmg.output import check_output, link_or_copy, new_folder
 
 
 def write_videos(
@@ -101,10 +99,7 @@ def _keep(layout: Layout, place: Folder, old: Path, draft: Path) -> None:
     for file in old.iterdir():
         if not file.is_file() or file.name == MARKER or layout.owns(file):
             continue
-        try:
-            os.link(file, draft / file.name)
-        except OSError:  # a file system without hard links
-            shutil.copy2(file, draft / file.name)
+        link_or_copy(file, draft / file.name)
 
 
 _Task = tuple[Part, int]

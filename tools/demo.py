@@ -20,7 +20,7 @@ from sgmg.video import open_video
 
 FPS = 12
 FRAMES = 36
-SEED = 3
+SEED = 2
 
 
 def main() -> None:

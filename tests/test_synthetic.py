@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw
 from sgmg import cli
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.synthetic import KINDS, SyntheticClips, SyntheticConfig, SyntheticVideo, SyntheticVideos
+from sgmg.data.synthetic.clips import Growth
 from sgmg.data.synthetic.expressions import Facts, is_called
-from sgmg.data.synthetic.scene import Scene, SceneObject, make_camera, make_motion, render
+from sgmg.data.synthetic.scene import Occluder, Scene, SceneObject, Wobble, make_camera, make_motion, render
 from sgmg.data.synthetic.sprites import SHAPES, TEXTURES, CutoutSource, ShapeSource, Sprite, color_shares, held_out
-from sgmg.data.synthetic.vocabulary import COLORS, PERSON_GUESSES, kind
+from sgmg.data.synthetic.vocabulary import COLORS, HELD_OUT_SYNONYMS, PERSON_GUESSES, kind, plural
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 
@@ -187,7 +188,7 @@ SIZES = {"big", "large", "biggest", "largest", "bigger", "larger", "small", "lit
 
 def test_every_kind_of_sentence_is_made(shape_videos: list[SyntheticVideo]) -> None:
     kinds = Counter(e.kind for video in shape_videos for e in video.expressions)
-    assert set(kinds) == set(KINDS)
+    assert set(kinds) == set(KINDS) - {"synonym", "clothes"}  # Shapes wear nothing, and training says no synonyms.
 
 
 def test_names_and_attributes_fit_exactly_one_thing(shape_videos: list[SyntheticVideo]) -> None:
@@ -307,7 +308,7 @@ def test_guesses_about_people_never_decide_between_several(cutouts: Path) -> Non
 
 
 def test_people_are_told_apart_by_their_clothes(cutouts: Path) -> None:
-    config = SyntheticConfig(**SMALL, source="cutouts", cutouts=cutouts, kinds=("attribute",))
+    config = SyntheticConfig(**SMALL, source="cutouts", cutouts=cutouts, kinds=("clothes",))
     videos, checked = SyntheticVideos(config, seed=0), 0
     for index in range(60):
         video = videos.generate(index)
@@ -318,6 +319,106 @@ def test_people_are_told_apart_by_their_clothes(cutouts: Path) -> None:
                 assert wearing == {expression.object_id}, expression.text
                 checked += 1
     assert checked
+
+
+def test_synonyms_are_held_out_of_training(cutouts: Path) -> None:
+    held_out = {word for words in HELD_OUT_SYNONYMS.values() for word in words}
+    said: dict[str, set[str]] = {}
+    for split in ("train", "valid"):
+        config = SyntheticConfig(**SMALL, source="cutouts", cutouts=cutouts, kinds=("name", "synonym"), split=split)
+        videos = [SyntheticVideos(config, seed=0).generate(index) for index in range(25)]
+        said[split] = {expression.noun for video in videos for expression in video.expressions}
+        for video in videos:
+            for expression in video.expressions:
+                assert (expression.noun in held_out) == (expression.kind == "synonym")
+                if expression.kind == "synonym":
+                    meant_kinds = [thing.kind for thing in video.objects if thing.id == expression.object_id]
+                    assert expression.noun in HELD_OUT_SYNONYMS[meant_kinds[0]]
+    assert not said["train"] & held_out
+    assert said["valid"] & held_out
+
+
+def test_no_held_out_synonym_is_another_things_word() -> None:
+    for name, words in HELD_OUT_SYNONYMS.items():
+        for word in words:
+            assert word not in kind(name).words
+            assert kind(word).family == word, f"{word} is a kind of its own"
+
+
+def test_plurals_ask_for_all_things_of_a_kind(cutouts: Path) -> None:
+    config = SyntheticConfig(
+        **SMALL, source="cutouts", cutouts=cutouts, objects=(3, 4), absent_share=0.0, plural_share=0.5
+    )
+    videos, checked = SyntheticVideos(config, seed=1), 0
+    for index in range(30):
+        video = videos.generate(index)
+        for expression in video.expressions:
+            if expression.kind == "plural":
+                names = {thing.id: thing.kind for thing in video.objects if (video.masks == thing.id).any()}
+                (name,) = {names[number] for number in expression.object_ids}
+                assert plural(name) == expression.noun
+                assert len(expression.object_ids) > 1
+                assert {number for number, other in names.items() if other == name} == set(expression.object_ids)
+                checked += 1
+    assert checked > 3
+
+
+@pytest.mark.parametrize(("touch", "holder"), [("held", "person"), ("on", "cup")])
+def test_what_is_held_moves_with_its_holder(touch: str, holder: str) -> None:
+    rng, length = np.random.default_rng(0), 6
+    sprites = [Sprite("cutouts", kind(name), (name,), size=(40, 60)) for name in (holder, "ball", "dog")]
+    motion = make_motion(rng, "right", 3.0, length, 40)
+    things = [SceneObject(i + 1, sprite, motion, (60.0, 50.0), 40.0, i) for i, sprite in enumerate(sprites)]
+    things[1].holder, things[1].touch, things[1].tall, things[2].place = 1, touch, 12.0, (140.0, 50.0)
+    scene = Scene((100, 200), length, things, make_camera(rng, "still", length, 1.0),
+                  Image.new("RGB", (204, 104)), frozenset())  # fmt: skip
+    render(scene, {thing.id: Image.new("RGBA", (30, 60 // thing.id), (9, 9, 9, 255)) for thing in things}, rng)
+    facts = Facts(scene)
+    names = {"held": ("held", "holds"), "on": ("on", "carries")}[touch]
+    of_held, of_holder = facts.relation(names[0], things[0], holder), facts.relation(names[1], things[1], "ball")
+    assert of_held.holds is not None
+    assert of_holder.holds is not None
+    assert of_held.holds(things[1]) is True
+    assert of_held.holds(things[2]) is False
+    assert of_holder.holds(things[0]) is True
+    assert of_holder.holds(things[2]) is False
+
+
+def test_ordinals_count_from_a_side() -> None:
+    rng = np.random.default_rng(0)
+    motion = make_motion(rng, "still", 0.0, 3, 20)
+    sprite = Sprite("shapes", kind("square"), ("square",), size=(20, 20))
+    things = [SceneObject(i + 1, sprite, motion, (40.0 + 50 * i, 40.0), 20.0, i) for i in range(4)]
+    scene = Scene((80, 240), 3, things, make_camera(rng, "still", 3, 1.0), Image.new("RGB", (244, 84)), frozenset())
+    render(scene, {thing.id: Image.new("RGBA", (20, 20), (9, 9, 9, 255)) for thing in things}, rng)
+    facts = Facts(scene)
+    for number, side, meant_id in [(2, "left", 2), (3, "left", 3), (2, "right", 3), (3, "right", 2)]:
+        best = facts.ordinal(number, side).best
+        assert best is not None
+        asked = [thing.id for thing in things if best(thing, [other for other in things if other is not thing])]
+        assert asked == [meant_id]
+
+
+def test_an_occluder_hides_what_is_behind_it() -> None:
+    rng, length = np.random.default_rng(0), 3
+    sprite = Sprite("shapes", kind("square"), ("square",), size=(40, 40))
+    thing = SceneObject(1, sprite, make_motion(rng, "still", 0.0, length, 40), (60.0, 40.0), 40.0, 0.0)
+    post = Occluder(Image.new("RGBA", (20, 80), (0, 0, 200, 255)), 60.0, 0.0, 1.0)
+    scene = Scene((80, 120), length, [thing], make_camera(rng, "still", length, 1.0),
+                  Image.new("RGB", (124, 84)), frozenset(), occluder=post)  # fmt: skip
+    frames, labels = render(scene, {1: Image.new("RGBA", (40, 40), (200, 0, 0, 255))}, rng)
+    assert (labels == 1).sum(axis=(1, 2)).tolist() == [800] * length
+    assert thing.seen.tolist() == [800] * length
+    assert (frames[:, :, 60:80] == (0, 0, 200)).all()
+
+
+def test_bodies_bend_without_leaving_their_place() -> None:
+    wobble = Wobble(legs=0.3, sway=0.05, period=8, start=0.0)
+    image = Image.new("RGBa", (40, 100), (90, 90, 90, 255))
+    widths = [np.asarray(wobble.bend(image, phase))[95, :, 3].astype(bool).sum() for phase in range(Wobble.phases)]
+    assert max(widths) > 46 > 34 > min(widths)
+    heads = [np.asarray(wobble.bend(image, phase))[2, :, 3].nonzero()[0].mean() for phase in range(Wobble.phases)]
+    assert max(heads) - min(heads) > 6
 
 
 def test_kinds_can_be_chosen() -> None:
@@ -550,3 +651,12 @@ def test_real_cutouts(split: str) -> None:
         for expression in video.expressions:
             if expression.object_id is not None:
                 assert (video.masks == expression.object_id).any()
+
+
+def test_clips_grow_from_a_number_on() -> None:
+    growth = [Growth(after=2, clip_length=4), Growth(after=4, size=(64, 80))]
+    clips = SyntheticClips(SyntheticConfig(**SMALL), 0, length=2, expressions_per_clip=1, size=6, growth=growth)
+    shapes = [tuple(clips[index][0].frames.shape) for index in (0, 1, 2, 3, 4)]
+    assert shapes == [(2, 3, 96, 160)] * 2 + [(4, 3, 96, 160)] * 2 + [(4, 3, 64, 80)]
+    with pytest.raises(InputError, match="rising order"):
+        SyntheticClips(SyntheticConfig(**SMALL), 0, 2, 1, 6, growth=growth[::-1])

@@ -30,7 +30,7 @@ from sgmg.training import checkpoints
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.module import Example, NonFiniteError, SgMgTraining
 from sgmg.training.monitoring import GAP, draw_example, score_table
-from sgmg.training.recipe import Recipe, read_recipe
+from sgmg.training.recipe import Recipe, new_model, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
 from sgmg.training.validation import RegionAndBoundary, SingleFrames
@@ -260,6 +260,16 @@ def test_a_model_folder_brings_its_own_configuration(settings: dict[str, Any], t
     del settings["model"]["pretrained"]
     with pytest.raises(InputError, match="text_weights"):
         train(recipe_of(settings, tmp_path))
+
+
+@pytest.mark.parametrize("change", ["model.pretrained={}", "model={{pretrained: {}}}"])
+def test_a_model_to_go_on_from_takes_the_place_of_the_recipes_network(
+    change: str, tiny_model: SgMg, tmp_path: Path
+) -> None:
+    tiny_model.save_pretrained(tmp_path / "start")
+    recipe = read_recipe(RECIPES / "sgmg_lite_start.yaml", [change.format(tmp_path / "start")])
+    assert new_model(recipe.model).config == tiny_model.config
+    assert recipe.optimiser.schedule == "cosine"
 
 
 def test_cutouts_are_asked_for_where_videos_are_made(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from ref_youtube_vos_layout import write_dataset
 
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.sample import Sample
-from sgmg.data.synthetic import SyntheticConfig
+from sgmg.data.synthetic import SyntheticClips, SyntheticConfig
+from sgmg.data.synthetic.clips import Growth
 from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
 from sgmg.training.clips import DrawnClips, DrawSampler, FixedClips, Source, VideoClips
-from sgmg.training.datamodule import DataConfig, SourceConfig, open_source
+from sgmg.training.datamodule import ClipData, DataConfig, SourceConfig, ValidationConfig, open_source
 
 NOTHING = AugmentationConfig(flip=0, photometric=False, resize=False)
 
@@ -171,3 +173,30 @@ def test_generated_clips_are_never_seen_twice() -> None:
 def test_data_without_a_folder_says_what_to_give() -> None:
     with pytest.raises(InputError, match=r"give data\.root="):
         open_source(DataConfig(kind="ref-youtube-vos"), 0)
+
+
+def test_generated_clips_grow_at_whole_batches() -> None:
+    growth = [Growth(after=4, clip_length=3)]
+    small = SyntheticConfig(size=(48, 64))
+    data = ClipData(DataConfig(synthetic=small, clip_length=2, growth=growth, batch_size=2))
+    assert [len(data.clips[draw][0].frames) for draw in (0, 3, 4, 5)] == [2, 2, 3, 3]
+    with pytest.raises(InputError, match="multiples of batch_size=3"):
+        ClipData(DataConfig(synthetic=small, growth=growth, batch_size=3))
+    with pytest.raises(InputError, match="Only generated clips grow"):
+        ClipData(DataConfig(kind="ref-youtube-vos", root=Path("nowhere"), growth=growth, batch_size=1))
+
+
+def test_validation_is_made_of_training_s_material(tmp_path: Path) -> None:
+    for number in range(12):
+        path = tmp_path / "places" / f"view{chr(97 + number)}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48), (20 * number, 99, 99)).save(path)
+    made = SyntheticConfig(size=(48, 64), backgrounds=tmp_path / "places", procedural_share=0.0)
+    scored = ValidationConfig(synthetic=SyntheticConfig(size=(48, 64), source="cutouts", split="valid"), clip_length=2)
+    data = ClipData(DataConfig(synthetic=made, validation=scored, validation_clips=2))
+    assert data.validation is not None
+    clips = data.validation.source.clips
+    assert isinstance(clips, SyntheticClips)
+    assert clips.videos.config.backgrounds == tmp_path / "places"
+    assert clips.videos.config.source == "shapes"
+    assert len(data.validation[0][0].frames) == 2

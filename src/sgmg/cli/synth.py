@@ -43,8 +43,8 @@ def synth(
     kinds: Annotated[
         str | None,
         typer.Option(
-            help="Kinds of expressions, with commas: name, attribute, motion, position, relation, combined, absent. "
-            "All by default.",
+            help="Kinds of expressions, with commas: name, synonym (that training never uses; split valid), clothes, "
+            "attribute, motion, position, relation, combined, absent. All by default.",
             show_default=False,
         ),
     ] = None,

@@ -85,7 +85,7 @@ def _decode_rle(rle: dict[str, Any], size: tuple[int, int], where: str) -> BoolA
         )
     counts = rle["counts"]
     try:
-        runs = np.asarray(counts if isinstance(counts, list) else _runs(counts.encode("ascii")), np.int64)
+        runs = np.asarray(counts if isinstance(counts, list) else run_lengths(counts.encode("ascii")), np.int64)
         sound = (
             runs.ndim == 1
             and bool(((runs >= 0) & (runs <= height * width)).all())
@@ -101,7 +101,7 @@ def _decode_rle(rle: dict[str, Any], size: tuple[int, int], where: str) -> BoolA
     return coco.decode(rle).astype(bool)
 
 
-def _runs(counts: bytes) -> list[int]:
+def run_lengths(counts: bytes) -> list[int]:
     """Lengths of the runs in a compressed string: five bits a character, from the fourth on differences."""
     runs: list[int] = []
     place = 0

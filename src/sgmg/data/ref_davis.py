@@ -49,7 +49,8 @@ class RefDAVIS17(LabelledFrames):
 
     Example:
         >>> data = RefDAVIS17("ref-davis")
-        >>> [data.annotator(expression) for expression in data.videos[0].expressions[:5]]
+        >>> expressions = data.videos[0].expressions
+        >>> [data.annotator(expression) for expression in expressions[:5]]
         [0, 1, 2, 3, 0]
     """
 

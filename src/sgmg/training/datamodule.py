@@ -12,7 +12,7 @@ from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.sample import Sample
 from sgmg.data.sampling import training_clip
 from sgmg.data.synthetic import SyntheticConfig
-from sgmg.data.synthetic.clips import SyntheticClips
+from sgmg.data.synthetic.clips import Growth, SyntheticClips
 from sgmg.data.transforms import Augmentation, AugmentationConfig
 from sgmg.errors import InputError
 from sgmg.training.batch import collate
@@ -31,12 +31,13 @@ class SourceConfig:
     Attributes:
         kind: `synthetic` generates clips as they are needed; the others read a benchmark, or data in its layout.
             `jhmdb` is for validation only.
-        root: folder of the benchmark; in a `mix`, below the root of the whole, if there is one.
+        root: folder of the benchmark; in a `mix` and for validation, below the root of the whole, if there is one.
         split: of that folder.
         datasets: of `refcoco`, which of the three; their sentences follow each other.
         synthetic: what is generated (`synthetic`).
         length: clips that count as an epoch (`synthetic`).
         clip_length: frames of a clip.
+        growth: from which clips on they are longer or larger (`synthetic`).
         clip_frames: of `a2d`, which frames go with the annotated one: those around it (`window`, as in evaluation), or
             two near it and others from all of the video (`drawn`, as training clips of the video benchmarks).
         expressions_per_clip: expressions of a clip, which share its visual encoding.
@@ -54,6 +55,7 @@ class SourceConfig:
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     length: int = 10_000
     clip_length: int = 5
+    growth: list[Growth] = field(default_factory=list)
     clip_frames: Literal["window", "drawn"] = "window"
     expressions_per_clip: int = 1
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -66,6 +68,7 @@ class ValidationConfig(SourceConfig):
     """The source of the clips that training is scored on.
 
     Attributes:
+        synthetic: what is generated; without folders of its own, of training's cutouts and backgrounds.
         augmentation: what is done to them, the same each time; by default nothing. Published inference has a short
             side of 360: `{resize: true, short_sides: [360]}`.
     """
@@ -114,6 +117,7 @@ def open_source(config: SourceConfig, seed: int) -> Source:
             length=config.clip_length,
             expressions_per_clip=config.expressions_per_clip,
             size=ENDLESS,
+            growth=config.growth,
         )
         return Source(generated, augmentation, config.length, config.weight, endless=True)
     if config.root is None:
@@ -161,6 +165,11 @@ def _require_alike(sources: Sequence[SourceConfig], batch_size: int) -> None:
     Raises:
         InputError: those of these sources have not.
     """
+    grown = [(source, growth) for source in sources for growth in source.growth]
+    if grown and (len(sources) > 1 or grown[0][0].kind != "synthetic"):
+        raise InputError("Only generated clips grow, and only where they are all that is trained on: leave out growth.")
+    if any(growth.after % batch_size for _, growth in grown):
+        raise InputError(f"Clips of one batch are alike: let growth.after be multiples of batch_size={batch_size}.")
     if batch_size > 1 and len({(source.clip_length, source.kind in WINDOWS) for source in sources}) > 1:
         raise InputError(
             "The parts of data.mix must give clips of one clip_length, and a2d, with one annotated frame a clip, goes "
@@ -196,8 +205,16 @@ class ClipData(LightningDataModule):
         self.measure: Measure[Any] | None = None
         if config.validation is not None:
             # Another seed than training's: generated clips must not be the same.
-            root = _below(config.root, config.validation.root)
-            source = open_source(replace(config.validation, root=root), seed + 1)
+            validation = replace(config.validation, root=_below(config.root, config.validation.root))
+            if validation.kind == "synthetic":  # made of the same material, of which its split has a part of its own
+                made = sources[0].synthetic
+                validation.synthetic = replace(
+                    validation.synthetic,
+                    source="shapes" if made.source == "shapes" else validation.synthetic.source,
+                    cutouts=validation.synthetic.cutouts or made.cutouts,
+                    backgrounds=validation.synthetic.backgrounds or made.backgrounds,
+                )
+            source = open_source(validation, seed + 1)
             self.validation = FixedClips(source, config.validation_clips, seed + 1)
             self.measure = measure_of(config.validation)
 

@@ -1,11 +1,13 @@
 """Recipes: one YAML file that says what a training is, and `key=value` changes to it."""
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import Trainer
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -18,10 +20,13 @@ from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig
-from sgmg.training.start import lite_start
+from sgmg.training.start import CHANGEABLE, grown_start, lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
+
+#: The default model inside the package.
+EMBEDDED = Path(__file__).parents[1] / "weights" / "sgmg-lite"
 
 #: Names of the text encoder whose configuration is known without asking anybody.
 ROBERTA_BASE_NAMES = ("FacebookAI/roberta-base", "roberta-base")
@@ -32,7 +37,9 @@ class StartConfig(SgMgConfig):
     """The network that training starts from: a model folder, or a new one.
 
     Attributes:
-        pretrained: model folder or Hub id; it has its own configuration, so nothing else may be given.
+        pretrained: model folder, Hub id, or "sgmg-lite" for the default inside the package. It has its own
+            configuration; beside it may be given what adds a part to it (`head_noun`, `presence`) or only inference
+            reads (`short_side`, `long_side`, `min_score`).
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
         visual_weights: for a new network, pretrained weights of its visual encoder: a published Kinetics checkpoint, a
@@ -105,11 +112,15 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         path: the YAML file.
-        changes: `key=value`, dots between the parts of a key, such as `data.root=/data/ref-youtube-vos`.
+        changes: `key=value`, dots between the parts of a key, such as `data.root=/data/ref-youtube-vos`. A model
+            to go on from (`model.pretrained=FOLDER`) takes the place of a new network that the file describes.
 
     Raises:
         InputError: the file is missing or no YAML, a key is unknown, a value is of the wrong type.
     """
+    goes_on = any(re.match(r"model(\.pretrained=|=\{.*\bpretrained:)", change) for change in changes)
+    if goes_on and _describes_network(path):
+        changes = [_NO_NETWORK, *changes]
     made = read_settings(recipe_parser(), "recipe", path, changes)
     own = {section: made[section] for section in SECTIONS}
     return Recipe(
@@ -140,6 +151,16 @@ def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequen
         raise InputError(f"{path}: {_one_sentence(str(error))}") from error
 
 
+def _describes_network(path: Path) -> bool:
+    """Whether a recipe starts from a new network. What is wrong with the file, its parser says."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    model = content.get("model") if isinstance(content, dict) else None
+    return isinstance(model, dict) and "pretrained" not in model
+
+
 def _one_sentence(message: str) -> str:
     """jsonargparse's messages, which may go over many lines, as one."""
     if match := re.search(r"(?:unrecognized arguments: --|Option '|accept option ')([\w.]+)", message):
@@ -152,7 +173,7 @@ def _one_sentence(message: str) -> str:
 def _check_start(config: StartConfig) -> None:
     if config.pretrained is not None:
         changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
-        changed.remove("pretrained")
+        changed = [name for name in changed if name not in ("pretrained", *CHANGEABLE)]
         if changed:
             raise InputError(
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
@@ -174,7 +195,9 @@ def model_config(config: StartConfig) -> SgMgConfig:
         InputError: as for `new_model`.
     """
     _check_start(config)
-    if config.pretrained is not None or config.start is not None:
+    if config.pretrained is not None:
+        return replace(SgMg.from_pretrained(_folder(config.pretrained)).config, **_changes(config))
+    if config.start is not None:
         return new_model(config).config
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     if config.text_weights in ROBERTA_BASE_NAMES:
@@ -196,7 +219,7 @@ def new_model(config: StartConfig) -> SgMg:
     """
     _check_start(config)
     if config.pretrained is not None:
-        return SgMg.from_pretrained(config.pretrained)
+        return grown_start(_folder(config.pretrained), **_changes(config))
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     if config.start is not None:
         encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
@@ -216,5 +239,19 @@ def new_model(config: StartConfig) -> SgMg:
     return model
 
 
+def _folder(pretrained: str) -> str:
+    return str(EMBEDDED) if pretrained == EMBEDDED.name else pretrained
+
+
+def _changes(config: StartConfig) -> dict[str, Any]:
+    """What is given beside a pretrained network."""
+    given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != _default(f)}
+    return {name: given[name] for name in CHANGEABLE if name in given}
+
+
 def _default(of: Field[Any]) -> Any:
     return of.default_factory() if of.default_factory is not MISSING else of.default
+
+
+#: A change that leaves nothing of the network that a recipe describes.
+_NO_NETWORK = f"model={json.dumps({of.name: _default(of) for of in fields(StartConfig)})}"

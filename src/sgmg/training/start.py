@@ -1,4 +1,7 @@
-"""What a training of the embedded default starts from: two frozen encoders from PyPI packages, the rest fresh."""
+"""What a training starts from: a trained network, perhaps with new parts, or two encoders and everything else fresh."""
+
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +13,32 @@ from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.evidence import CLASSES
 from sgmg.model.visual import ImageEncoder
+from sgmg.training.nouns import teach_head_nouns
+
+#: Settings of a pretrained network that a training may change: parts that start fresh and at first change nothing, and
+#: what only inference reads.
+CHANGEABLE = ("head_noun", "presence", "short_side", "long_side", "min_score")
+
+
+def grown_start(folder: str, **changes: Any) -> SgMg:
+    """A trained network, with parts that it lacks.
+
+    Args:
+        folder: of a model, or Hub id.
+        changes: settings named in `CHANGEABLE`.
+
+    Raises:
+        ModelError: as for `SgMg.from_pretrained`, or the parts do not go together.
+    """
+    trained = SgMg.from_pretrained(folder)
+    config = replace(trained.config, **changes)
+    if config == trained.config:
+        return trained
+    model = SgMg(config, trained.tokenizer)
+    model.load_state_dict(trained.state_dict(), strict=False)  # what is missing is new
+    if config.head_noun and not trained.config.head_noun:
+        teach_head_nouns(model)
+    return model.eval()
 
 
 def lite_start(**config: object) -> SgMg:
@@ -50,6 +79,8 @@ def lite_start(**config: object) -> SgMg:
     if model.evidence is not None:
         model.eval()
         model.evidence.names.copy_(class_embeddings(model))
+    if model.config.head_noun:
+        teach_head_nouns(model.eval())
     return model
 
 

@@ -29,7 +29,9 @@ from sgmg.data.synthetic.scene import (
 from sgmg.data.synthetic.sprites import SHAPES, TEXTURES
 from sgmg.data.synthetic.vocabulary import COLORS
 
-KINDS = ("name", "attribute", "motion", "position", "relation", "combined", "absent")
+KINDS = ("name", "synonym", "clothes", "attribute", "motion", "position", "relation", "combined", "absent")
+"""What decides which thing is meant: its name; a synonym that training never uses; clothes and their colours, of
+people; other looks; motion; place and order; other things; several of these; or nothing, since it is not there."""
 
 
 @dataclass
@@ -39,14 +41,21 @@ class Expression:
     Attributes:
         text: the sentence.
         object_id: the object's number in the label maps; None where the thing is not there.
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`KINDS`, or "plural".
         noun: the word that names the thing.
+        also: further objects that it asks for, where it is a plural.
     """
 
     text: str
     object_id: int | None
     kind: str
     noun: str
+    also: tuple[int, ...] = ()
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """All objects that it asks for: none, one, or several of a plural."""
+        return () if self.object_id is None else (self.object_id, *self.also)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Clue:
     """Something that may be said of a thing beside its name.
 
     Attributes:
-        kind: "attribute", "motion", "position" or "relation".
+        kind: "clothes", "attribute", "motion", "position" or "relation".
         key: clues of one key are never put into one sentence.
         before: adjectives, to stand before the noun ("red"), or () where it has none.
         after: phrases to stand after the noun ("moving left").
@@ -70,6 +79,7 @@ class Clue:
     best: Callable[[SceneObject, list[SceneObject]], bool] | None = None
     order: int = 2  # Of adjectives: size before texture before colour.
     common: bool = False  # True of very many things, and hence said more rarely.
+    both: bool = False  # Its adjective and its phrase belong together ("second ... from the left").
 
 
 # ------------------------------------------------------------------------------------------ nouns
@@ -95,6 +105,8 @@ def is_called(word: str, thing: SceneObject, family: str | None = None) -> bool 
     if word in sprite.names or word in _ANYTHING:
         return True
     if word in sprite.kind.words or word == sprite.kind.name:
+        return True
+    if word in vocabulary.HELD_OUT_SYNONYMS.get(sprite.kind.name, ()):
         return True
     if word in vocabulary.PERSON_WORDS:
         return True if sprite.is_person else _none_if(_like_person(thing))
@@ -160,7 +172,7 @@ def _carries(family: str, thing: SceneObject) -> bool:
 
 _FAMILY_OF_WORD: dict[str, str] = {}
 for _kind in vocabulary.KINDS.values():
-    for _word in (_kind.name, *_kind.words):
+    for _word in (_kind.name, *_kind.words, *vocabulary.HELD_OUT_SYNONYMS.get(_kind.name, ())):
         _FAMILY_OF_WORD.setdefault(_word, _kind.family)
 _FAMILY_OF_WORD.update(dict.fromkeys(vocabulary.PERSON_GUESSES + vocabulary.PERSON_WORDS, "person"))
 
@@ -253,7 +265,7 @@ class Facts:
             return True if sure else _none_if(doubt)
 
         return Clue(
-            "attribute",
+            "clothes",
             "garment",
             (),
             tuple(after),
@@ -276,7 +288,7 @@ class Facts:
 
         words = vocabulary.COLOR_SYNONYMS.get(color, (color,))
         after = [f"{how} {word}" for word in words for how in ("in", "dressed in", "wearing", "in all")]
-        return Clue("attribute", "garment", (), tuple(after), holds)
+        return Clue("clothes", "garment", (), tuple(after), holds)
 
     def size(self, big: bool) -> Clue:
         """The thing is clearly bigger, or smaller, than all others that could be meant."""
@@ -428,6 +440,23 @@ class Facts:
         }[side]  # fmt: skip
         return Clue("position", "position", before, after, best=best)
 
+    def ordinal(self, number: int, side: str) -> Clue:
+        """The thing is the second or third from a side, of all that could be meant."""
+        sign = 1.0 if side == "left" else -1.0
+        margin = 0.06 * self.scene.size[1]
+
+        def best(thing: SceneObject, others: list[SceneObject]) -> bool:
+            before = after = 0
+            for other in others:
+                gap = sign * (other.visible_x - thing.visible_x)
+                gap = gap[~np.isnan(gap)]
+                before += bool(len(gap) and (gap < -margin).mean() > 0.95)
+                after += bool(len(gap) and (gap > margin).mean() > 0.95)
+            return before == number - 1 and 0 < after == len(others) - before
+
+        word = {2: "second", 3: "third"}[number]
+        return Clue("position", "position", (word,), (f"from the {side}",), best=best, both=True)
+
     def middle(self) -> Clue:
         """The thing stands between two others that could be meant."""
 
@@ -463,13 +492,16 @@ class Facts:
             "behind": ("behind {}", "that is behind {}", "partly hidden by {}"),
             "front": ("in front of {}", "that is in front of {}"),
             "beside": ("next to {}", "beside {}", "near {}"),
-            "held": _held_phrases(anchor.sprite.is_person),
-            "holds": ("with {}", "holding {}", "that has {}"),
-            "rides": ("on {}", "riding {}", "with {}") if anchor.sprite.kind.family == "bike" else (
-                "with {}", "in {}" if anchor.sprite.kind.name == "wheelchair" else "behind {}"),
+            "held": ("held by {}", "that {} is holding", "in the hands of {}", "carried by {}"),
+            "holds": ("with {}", "holding {}", "that has {}", "carrying {}"),
+            "on": ("on {}", "on top of {}", "standing on {}"),
+            "carries": ("with {}", "with {} on it", "under {}"),
+            "rides": ("in {}", "with {}", "sitting in {}") if anchor.sprite.kind.family == "seat" else (
+                "on {}", "riding {}", "with {}"),
+            "ridden": ("under {}", "ridden by {}", "with {} on it"),
         }[name]  # fmt: skip
         after = tuple(phrase.format(f"the {called}") for phrase in phrases)
-        if name == "holds":
+        if name in ("holds", "rides", "on", "carries"):
             after += tuple(phrase.format(_with_a(called)) for phrase in phrases)
         return Clue("relation", "relation", (), after, holds)
 
@@ -477,11 +509,11 @@ class Facts:
         both = (thing.seen > 0) & (anchor.seen > 0)
         if not both.any():
             return None
-        if name in ("held", "holds", "rides"):
-            held, holder = (thing, anchor) if name == "held" else (anchor, thing)
+        if name in _TOUCHES:
+            touch, of_holder = _TOUCHES[name]
+            held, holder = (anchor, thing) if of_holder else (thing, anchor)
             if held.holder == holder.id:
-                riding = held.sprite.kind.family in _RIDDEN
-                return None if name != "held" and riding != (name == "rides") else True
+                return True if held.touch == touch else None
             return _none_if(self._touch(thing, anchor, both))
         dx = (thing.x - anchor.x)[both]
         dy = (thing.y - anchor.y)[both]
@@ -521,13 +553,9 @@ class Facts:
 
 
 _USUAL = frozenset(("shoes", "bag", "purse", "pants"))
-_RIDDEN = frozenset(("bike", "seat"))
-
-
-def _held_phrases(person: bool) -> tuple[str, ...]:
-    if person:
-        return ("held by {}", "that {} is holding", "in the hands of {}", "carried by {}")
-    return ("on {}", "with {}")
+# Relations by touch: how the held thing touches, and whether its holder is the one that is asked for.
+_TOUCHES = {"held": ("held", False), "holds": ("held", True), "ridden": ("ridden", False), "rides": ("ridden", True),
+            "on": ("on", False), "carries": ("on", True)}  # fmt: skip
 
 
 def _extent(thing: SceneObject) -> float:
@@ -551,6 +579,8 @@ class Sentences:
         kinds: which kinds of sentences may be made, of :data:`KINDS`.
         names: nouns to draw from for things that are not there, with their families.
         redundant: share of the sentences whose name alone would do that say one true thing more.
+        careless: share of the sentences that are said as people type: words left out, something put before.
+        held_out: also ask by synonyms that training never uses.
     """
 
     def __init__(
@@ -560,12 +590,16 @@ class Sentences:
         names: list[tuple[str, str]],
         rng: np.random.Generator,
         redundant: float = 0.0,
+        careless: float = 0.0,
+        held_out: bool = False,
     ) -> None:
         self.facts = Facts(scene)
         self.kinds = set(kinds)
         self._names = names
         self._rng = rng
         self._redundant = redundant
+        self._careless = careless
+        self._held_out = held_out and "synonym" in self.kinds
         self._people = sum(thing.sprite.is_person for thing in self.facts.things)
 
     @cached_property
@@ -585,6 +619,12 @@ class Sentences:
         found: list[tuple[str, str, tuple[Clue, ...]]] = []
         for noun in self._nouns(thing):
             found += self._needed(thing, noun)
+        if self._held_out:
+            for noun in vocabulary.HELD_OUT_SYNONYMS.get(thing.sprite.kind.name, ()):
+                if all(
+                    self._is_meant(noun, other, thing) is False for other in self.facts.things if other is not thing
+                ):
+                    found.append(("synonym", noun, ()))
         expressions: list[Expression] = []
         seen: set[str] = set()
         used: dict[str, int] = {}
@@ -596,16 +636,41 @@ class Sentences:
             kind, noun, clues = found.pop(int(self._rng.choice(len(found), p=weights / weights.sum())))
             if kind == "name" and self._redundant and self._rng.random() < self._redundant:
                 clues = self._one_true_clue(thing)
-            text = self._say(noun, clues)
+            text = self._say(noun, clues, thing)
             if text not in seen:
                 seen.add(text)
                 used[kind] = used.get(kind, 0) + 1
                 expressions.append(Expression(text, thing.id, kind, noun))
         return expressions
 
+    def _is_meant(self, noun: str, other: SceneObject, thing: SceneObject) -> bool | None:
+        """Whether a noun for one thing is true of another."""
+        asked = "person" if noun in vocabulary.PERSON_GUESSES else noun
+        return is_called(asked, other, thing.sprite.kind.family)
+
+    def plural(self) -> Expression | None:
+        """A sentence that asks for all things of a kind, two or more, or None where there are none."""
+        rng, things = self._rng, self.facts.things
+        kinds = sorted({thing.sprite.kind.name for thing in things if self.facts.askable(thing)})
+        for name in rng.permutation(kinds):
+            all_of = [thing for thing in things if thing.sprite.kind.name == name]
+            family = all_of[0].sprite.kind.family
+            others = [thing for thing in things if thing not in all_of]
+            if len(all_of) < 2 or family in self.facts.scene.contents:
+                continue
+            if any(is_called(str(name), other, family) is not False for other in others):
+                continue
+            noun = vocabulary.plural(str(name))
+            number = {2: ("both {}", "the two {}", "two {}"), 3: ("the three {}", "all three {}")}.get(len(all_of), ())
+            text = str(rng.choice(["the {}", "{}", "all the {}", "all {}", "every one of the {}", *number])).format(
+                noun
+            )
+            return Expression(text, all_of[0].id, "plural", noun, tuple(thing.id for thing in all_of[1:]))
+        return None
+
     def _one_true_clue(self, thing: SceneObject) -> tuple[Clue, ...]:
         """Something that is true of a thing and need not be said."""
-        true = [clue for clue, truth in self._clues if truth.get(thing.id) and clue.kind != "relation"]
+        true = [clue for clue, truth in self._clues if truth.get(thing.id)]
         return (true[int(self._rng.integers(len(true)))],) if true else ()
 
     def _nouns(self, thing: SceneObject) -> list[str]:
@@ -701,8 +766,10 @@ class Sentences:
         facts = self.facts
         clues: list[Clue] = []
         if self.kinds & {"attribute", "combined"}:
+            clues += [facts.size(True), facts.size(False)]
             clues += [facts.color(color) for color in COLORS if self._any(lambda s, c=color: c in s.colors)]
             clues += [facts.texture(t) for t in TEXTURES if self._any(lambda s, t=t: s.texture == t)]
+        if self.kinds & {"clothes", "combined"}:
             worn = sorted({
                 (g.tag, color) for thing in facts.things for g in thing.sprite.garments
                 if g.tag in vocabulary.GARMENT_WORDS and g.share > 0.02
@@ -710,7 +777,6 @@ class Sentences:
             }, key=str)  # fmt: skip
             clues += [facts.garment(tag, color) for tag, color in worn]
             clues += [facts.dressed(color) for color in sorted({c for _, c in worn if c and c != "beige"})]
-            clues += [facts.size(True), facts.size(False)]
         if self.kinds & {"motion", "combined"} and facts.scene.length > 1:
             clues += [facts.still(), facts.moving(), facts.speed(True), facts.speed(False)]
             clues += [facts.direction(name) for name in DIRECTIONS]
@@ -718,6 +784,7 @@ class Sentences:
                                                             ENTERING, LEAVING)]  # fmt: skip
         if self.kinds & {"position", "combined"}:
             clues += [facts.extreme(side) for side in ("left", "right", "top", "bottom")] + [facts.middle()]
+            clues += [facts.ordinal(number, side) for number in (2, 3) for side in ("left", "right")]
         if self.kinds & {"relation", "combined"}:
             clues += self._relations()
         return clues
@@ -734,10 +801,11 @@ class Sentences:
             if called is None:
                 continue
             names = ["left", "right", "behind", "front", "beside", "above", "below"]
+            # Of what touches something else, only that is said.
+            touching = {thing.touch for thing in self.facts.things if thing.holder == anchor.id}
             if anchor.holder is not None:
-                names = ["rides"] if anchor.sprite.kind.family in _RIDDEN else ["holds"]
-            elif any(thing.holder == anchor.id for thing in self.facts.things):
-                names.append("held")
+                names = [name for name, (touch, of_holder) in _TOUCHES.items() if of_holder and touch == anchor.touch]
+            names += [name for name, (touch, of_holder) in _TOUCHES.items() if not of_holder and touch in touching]
             clues += [self.facts.relation(name, anchor, called) for name in names]
         return clues
 
@@ -764,7 +832,8 @@ class Sentences:
     def absent(self) -> Expression | None:
         """A sentence about something that is not there, or None where none was found.
 
-        Half of them are hard: of the right kind but with a clue that no such thing here fits.
+        Half of them are hard in that they are of the right kind, but with a clue that no such thing here fits; and
+        of the others some name what a hasty viewer might take for something that is there.
         """
         rng = self._rng
         for _ in range(12):
@@ -777,7 +846,7 @@ class Sentences:
                 if clue is not None:
                     return Expression(self._say(noun, (clue,)), None, "absent", noun)
                 continue
-            noun, family = self._names[int(rng.integers(len(self._names)))]
+            noun, family = self._other_name()
             if family in self.facts.scene.contents:
                 continue
             if all(is_called(noun, thing, family) is False for thing in self.facts.things):
@@ -786,6 +855,17 @@ class Sentences:
                     clues = (self._random_clue(),)
                 return Expression(self._say(noun, clues), None, "absent", noun)
         return None
+
+    def _other_name(self) -> tuple[str, str]:
+        """A noun and its family: of anything, or, as often, of what is easily taken for a thing that is here."""
+        rng = self._rng
+        if self.facts.things and rng.random() < 0.5:
+            thing = self.facts.things[int(rng.integers(len(self.facts.things)))]
+            alike = vocabulary.confused_with(thing.sprite.kind.name)
+            if thing.sprite.source == "cutouts" and alike:
+                name = str(rng.choice(alike))
+                return name, vocabulary.kind(name).family
+        return self._names[int(rng.integers(len(self._names)))]
 
     def _impossible(self, thing: SceneObject, noun: str) -> Clue | None:
         """A clue that is False of everything the noun could mean."""
@@ -796,6 +876,13 @@ class Sentences:
         meant = [other for other in self.facts.things if is_called(asked, other, family) is not False]
         candidates: list[Clue] = []
         if thing.sprite.is_person:
+            # What somebody wears, in a colour that nobody wears it in; and what nobody wears.
+            worn = sorted(
+                {g.tag for other in meant for g in other.sprite.garments if g.tag in vocabulary.GARMENT_WORDS}
+            )
+            if worn:
+                for color in self._rng.choice(COLORS[:11], 4, replace=False):
+                    candidates.append(self.facts.garment(str(self._rng.choice(worn)), str(color)))
             for _ in range(3):
                 tag = str(self._rng.choice(["coat", "jacket", "shirt", "dress", "skirt", "pants", "shorts", "hat"]))
                 candidates.append(self.facts.garment(tag, str(self._rng.choice(COLORS[:11]))))
@@ -803,7 +890,7 @@ class Sentences:
             candidates += [self.facts.color(str(color)) for color in self._rng.choice(COLORS, 3, replace=False)]
         if thing.sprite.texture:
             candidates.append(self.facts.texture(str(self._rng.choice(TEXTURES[1:]))))
-        if self.facts.scene.length > 1 and "motion" in self.kinds:
+        if self.facts.scene.length > 1 and "motion" in self.kinds and self._rng.random() < 0.5:
             candidates.append(self.facts.direction(str(self._rng.choice(list(DIRECTIONS)))))
         for i in self._rng.permutation(len(candidates)):
             clue = candidates[i]
@@ -818,16 +905,22 @@ class Sentences:
 
     # -- wording
 
-    def _say(self, noun: str, clues: tuple[Clue, ...]) -> str:
-        """Words for a noun and clues: one of many phrasings."""
+    def _say(self, noun: str, clues: tuple[Clue, ...], thing: SceneObject | None = None) -> str:
+        """Words for a noun and clues: one of many phrasings, with verbs that suit the thing where it is known."""
         rng = self._rng
         before: list[tuple[int, str]] = []
         after: list[tuple[int, str]] = []
         for clue in clues:
-            if clue.before and (not clue.after or rng.random() < 0.72):
+            if clue.both:
+                before.append((-1, clue.before[0]))
+                after.append((_PLACES_AFTER[clue.kind], clue.after[0]))
+            elif clue.before and (not clue.after or rng.random() < 0.72):
                 before.append((-1 if clue.kind == "position" else clue.order, str(rng.choice(clue.before))))
             else:
-                after.append((_PLACES_AFTER[clue.kind], str(rng.choice(clue.after))))
+                text = str(rng.choice(clue.after))
+                if clue.key == "motion" and thing is not None and rng.random() < 0.5:
+                    text = self._with_verb(text, thing)
+                after.append((_PLACES_AFTER[clue.kind], text))
         words = [word for _, word in sorted(before, key=lambda pair: pair[0])]
         if len(words) > 1 and words[0] in ("left", "right"):
             words[0] += "most"  # "the right moving ball" would be something else.
@@ -843,18 +936,43 @@ class Sentences:
         phrase = " ".join([phrase, *(word for _, word in sorted(after, key=lambda pair: pair[0]))])
         if rng.random() < 0.04:
             phrase += str(rng.choice([" in the video", " in the scene", " in the picture"]))
-        return phrase
+        return self._carelessly(phrase) if self._careless and rng.random() < self._careless else phrase
+
+    def _with_verb(self, text: str, thing: SceneObject) -> str:
+        """A phrase about motion with what things of the kind do: people walk, cars drive, birds fly."""
+        verbs = vocabulary.MOVING_VERBS.get(thing.sprite.kind.moves)
+        first, _, rest = text.partition(" ")
+        if verbs is None or first not in ("moving", "going", "heading") or "up" in rest.split():
+            return text
+        fast = thing.motion.speed / self.facts.unit > 2.5
+        return f"{verbs[-1] if fast else verbs[0]} {rest}"
+
+    def _carelessly(self, phrase: str) -> str:
+        """The same as people type it: small words left out, a request before it, a capital letter, a full stop."""
+        rng = self._rng
+        draw = rng.random()
+        if draw < 0.4:
+            words = [word for word in phrase.split() if word not in _SMALL_WORDS or rng.random() < 0.4]
+            return " ".join(words) or phrase
+        if draw < 0.75:
+            return str(rng.choice(_REQUESTS)).format(phrase)
+        phrase = phrase[0].upper() + phrase[1:]
+        return phrase + "." if rng.random() < 0.5 else phrase
 
 
-_FIRST_ADJECTIVES = frozenset(("leftmost", "rightmost", "topmost", "left", "right", "top", "bottom", "middle",
-                               "lowest", "highest", "upper", "lower"))  # fmt: skip
+_SMALL_WORDS = frozenset(("the", "a", "an", "that", "who", "which", "is", "of", "in", "by"))
+_REQUESTS = ("find {}", "segment {}", "please mark {}", "show me {}", "where is {}?", "{}, please", "I mean {}",
+             "look for {}", "{} in this clip", "only {}", "track {}", "there is {}")  # fmt: skip
+_FIRST_ADJECTIVES = frozenset(("second", "third", "leftmost", "rightmost", "topmost", "left", "right", "top", "bottom",
+                               "middle", "lowest", "highest", "upper", "lower"))  # fmt: skip
 _DEFINITE = _FIRST_ADJECTIVES | {"biggest", "largest", "smallest", "bigger", "smaller", "larger"}
-_KIND_WEIGHTS = {"name": 0.9, "attribute": 3.0, "motion": 1.2, "position": 0.5, "relation": 1.2, "combined": 0.8}
+_KIND_WEIGHTS = {"name": 0.9, "synonym": 0.9, "clothes": 3.0, "attribute": 3.0, "motion": 1.2, "position": 0.6,
+                 "relation": 1.6, "combined": 0.8}  # fmt: skip
 
 
 _MOST_CLUES = 16
 # Clothes and colours before motion, before places, before what is told by other things.
-_PLACES_AFTER = {"attribute": 0, "motion": 1, "position": 2, "relation": 3}
+_PLACES_AFTER = {"clothes": 0, "attribute": 0, "motion": 1, "position": 2, "relation": 3}
 
 
 def _each_needed(left: list[frozenset[int]], everyone: frozenset[int]) -> bool:

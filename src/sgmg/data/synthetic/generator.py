@@ -1,7 +1,9 @@
 """Generated videos: what is put into a scene, where, and which sentences are asked about it."""
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,25 +11,11 @@ from PIL import Image
 from sgmg.data.synthetic import vocabulary
 from sgmg.data.synthetic.backgrounds import Backgrounds
 from sgmg.data.synthetic.expressions import KINDS, Expression, Sentences
-from sgmg.data.synthetic.scene import (
-    BOUNCING,
-    DIRECTIONS,
-    ENTERING,
-    GROWING,
-    LEAVING,
-    SHRINKING,
-    STILL,
-    SWINGING,
-    TURNING,
-    Motion,
-    Scene,
-    SceneObject,
-    canvas_size,
-    make_camera,
-    make_motion,
-    render,
-)  # fmt: skip
+from sgmg.data.synthetic.light import film
+from sgmg.data.synthetic.placing import place_all
+from sgmg.data.synthetic.scene import Scene, SceneObject, canvas_size, make_camera, render
 from sgmg.data.synthetic.sprites import SHAPES, CutoutSource, ShapeSource, Sprite, SpriteSource
+from sgmg.data.synthetic.touching import add_touching
 from sgmg.errors import InputError
 
 SPLITS = ("train", "valid")
@@ -48,12 +36,15 @@ class SyntheticConfig:
         procedural_share: share of procedural backgrounds where there are photographs.
         split: "train" or "valid": about one cutout and one photograph in five are kept for "valid", and its
             random numbers are others, so that nothing of it is met in training.
-        kinds: kinds of sentences to make: "name", "attribute", "motion", "position", "relation", "combined",
-            "absent".
+        kinds: kinds of sentences to make, of :data:`~sgmg.data.synthetic.KINDS`; "synonym" only in the split "valid".
         expressions: sentences of a video.
         absent_share: share of sentences about things that are not there.
         redundant_share: share of the sentences whose name alone would do that say one true thing more, as people
             do ("the girl in the blue skirt" of the only girl). Where it is 0, every word is needed.
+        careless_share: share of the sentences that are said as people type: small words left out, "find" or "please"
+            around them.
+        plural_share: share of the sentences that ask for all things of a kind ("the people"); in clips for training
+            only, since most benchmarks ask for one object a sentence.
         max_step: a video is seen at every 1st to ``max_step``-th frame: motions are that much faster.
 
     Raises:
@@ -73,6 +64,8 @@ class SyntheticConfig:
     expressions: int = 6
     absent_share: float = 0.12
     redundant_share: float = 0.0
+    careless_share: float = 0.0
+    plural_share: float = 0.0
     max_step: int = 1
 
     def __post_init__(self) -> None:
@@ -94,7 +87,14 @@ class SyntheticConfig:
             raise InputError("A video needs at least one expression.")
         if self.max_step < 1:
             raise InputError(f"A video cannot be seen at every {self.max_step}th frame: give 1 or more.")
-        for name in ("cutout_share", "procedural_share", "absent_share", "redundant_share"):
+        for name in (
+            "cutout_share",
+            "procedural_share",
+            "absent_share",
+            "redundant_share",
+            "careless_share",
+            "plural_share",
+        ):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share and lies between 0 and 1, unlike {getattr(self, name)}.")
 
@@ -143,18 +143,6 @@ class SyntheticVideo:
     background: str = ""
 
 
-# Share of the frame's height that things of a size class usually take.
-_HEIGHTS = {"person": (0.5, 0.98), "large": (0.32, 0.72), "medium": (0.26, 0.65), "small": (0.18, 0.5),
-            "shape": (0.16, 0.52)}  # fmt: skip
-# What is held, by its height over the holder's; and what is ridden, by its width over the rider's height.
-_HELD = {"ball": (0.1, 0.19), "cup": (0.07, 0.13), "camera": (0.08, 0.13), "laptop": (0.13, 0.2),
-         "bottle": (0.11, 0.17), "guitar": (0.2, 0.34), "mandolin": (0.15, 0.25), "phone": (0.06, 0.1),
-         "umbrella": (0.25, 0.4), "pizza": (0.1, 0.17), "teddy bear": (0.13, 0.25), "saxophone": (0.2, 0.3),
-         "accordion": (0.15, 0.24), "box": (0.12, 0.25), "bag": (0.12, 0.22), "flower": (0.08, 0.16),
-         "basket": (0.13, 0.2), "watch": (0.06, 0.09), "binoculars": (0.06, 0.1), "gun": (0.06, 0.12),
-         "stop sign": (0.2, 0.4), "jug": (0.1, 0.17), "strawberry": (0.05, 0.09), "lamp": (0.12, 0.22),
-         "scissors": (0.07, 0.12), "rooster": (0.14, 0.2), "cat": (0.14, 0.22)}  # fmt: skip
-_RIDDEN = {"motorbike": (0.7, 1.0), "wheelchair": (0.4, 0.6), "chair": (0.3, 0.45)}
 _ATTEMPTS = 40
 _PLANS = ("names", "looks", "motion", "size", "place", "layers", "free")
 
@@ -227,11 +215,29 @@ class SyntheticVideos:
         objects = [_described(thing) for thing in scene.objects]
         return SyntheticVideo(frames, labels, expressions, objects, background)
 
+    def changed(self, **changes: Any) -> "SyntheticVideos":
+        """The same but for some of the configuration; pictures that were read are shared.
+
+        Args:
+            changes: fields of the configuration other than ``source``, ``cutouts``, ``backgrounds`` and ``split``.
+        """
+        other = copy(self)
+        other.config = replace(self.config, **changes)
+        return other
+
     # -- sentences
 
     def _expressions(self, rng: np.random.Generator, scene: Scene, source: str) -> list[Expression]:
         config = self.config
-        sentences = Sentences(scene, config.kinds, self._absent_names[source], rng, config.redundant_share)
+        sentences = Sentences(
+            scene,
+            config.kinds,
+            self._absent_names[source],
+            rng,
+            config.redundant_share,
+            config.careless_share,
+            held_out=config.split == "valid",
+        )
         things = [sentences.facts.things[i] for i in rng.permutation(len(sentences.facts.things))]
         per_thing = -(-config.expressions // max(1, len(things) - 1))
         asked = [found for thing in things if (found := sentences.of(thing, max(1, per_thing)))]
@@ -244,12 +250,20 @@ class SyntheticVideos:
             share = 1.0
         for absent in rng.random(config.expressions) < share:
             expression = sentences.absent() if absent else None
+            if expression is None and config.plural_share and rng.random() < config.plural_share:
+                expression = sentences.plural()
+                if expression is not None and expression.text in texts:
+                    expression = None
             while expression is None and turns:
                 expression = turns.pop(0)
                 if expression.text in texts:
                     expression = None
             if expression is not None and expression.text not in texts:
                 texts.add(expression.text)
+                expressions.append(expression)
+        if share and 0 < len(expressions) < config.expressions:  # Few things, about which little can be said.
+            expression = sentences.absent()
+            if expression is not None and expression.text not in texts:
                 expressions.append(expression)
         return expressions
 
@@ -267,20 +281,22 @@ class SyntheticVideos:
             source = self._shapes
         plan = self._choose_plan(rng, source.name)
         step = float(rng.integers(1, config.max_step + 1))
-        styles, odds = ["still", "pan", "shake", "zoom"], [0.42, 0.26, 0.18, 0.14]
+        styles, odds = ["still", "pan", "shake", "zoom", "hand"], [0.36, 0.2, 0.12, 0.12, 0.2]
         style = "still" if plan == "motion" and rng.random() < 0.7 else str(rng.choice(styles, p=odds))
         camera = make_camera(rng, style, length, unit, step)
         canvas, contents, background = self._backgrounds.draw(rng, canvas_size(config.size, camera))
         count = int(rng.integers(config.objects[0], config.objects[1] + 1))
+        if source is cutouts and count > config.objects[0] and rng.random() < 0.5:
+            count -= 1  # Room for something that touches another thing.
         sprites = self._choose_sprites(rng, source, plan, count, frozenset(contents))
         scene = Scene(config.size, length, [], camera, canvas, contents)
         scene.shadows = source.name == "cutouts" and bool(rng.random() < 0.6)
         scene.grain = float(rng.uniform(1.5, 6)) if rng.random() < 0.3 else 0.0
-        _place_all(rng, scene, sprites, plan, unit, step)
+        place_all(rng, scene, sprites, plan, unit, step)
         if cutouts is not None and source is cutouts:
-            _add_touching(rng, scene, cutouts, most=config.objects[1])
+            add_touching(rng, scene, cutouts, most=config.objects[1])
         images = {thing.id: self._picture(source, thing) for thing in scene.objects}
-        _light(rng, scene, images)
+        film(rng, scene, images, step)
         return scene, images, background, source.name
 
     def _choose_plan(self, rng: np.random.Generator, source: str) -> str:
@@ -288,8 +304,8 @@ class SyntheticVideos:
                         [0.1, 0.26, 0.2, 0.14, 0.1, 0.08, 0.12])  # fmt: skip
         wanted = set(self.config.kinds) - {"absent", "combined"}
         if wanted and "combined" not in self.config.kinds:
-            serves = {"names": {"name"}, "looks": {"attribute"}, "motion": {"motion"}, "size": {"attribute"},
-                      "place": {"position"}, "layers": {"relation"}, "free": wanted}  # fmt: skip
+            serves = {"names": {"name", "synonym"}, "looks": {"attribute", "clothes"}, "motion": {"motion"},
+                      "size": {"attribute"}, "place": {"position"}, "layers": {"relation"}, "free": wanted}  # fmt: skip
             odds = odds * np.array([1.0 if serves[plan] & wanted else 0.15 for plan in _PLANS])
         return str(rng.choice(_PLANS, p=odds / odds.sum()))
 
@@ -367,247 +383,3 @@ def _drawn(rng: np.random.Generator, source: SpriteSource, avoid: frozenset[str]
             break
         sprite = source.draw(rng, avoid)
     return sprite
-
-
-# ------------------------------------------------------------------------------------ placing things
-
-
-def _motions_of(sprite: Sprite) -> list[str]:
-    """Motions that suit a thing; a name that stands twice is twice as likely."""
-    if {"left", "right"} & sprite.cut:
-        return [STILL]
-    if "bottom" in sprite.cut:
-        return [STILL, "left", "right", "left", "right", SWINGING]
-    moves = sprite.kind.moves
-    if moves == "shape":
-        turning = [TURNING, TURNING] if sprite.turns else []
-        return [*DIRECTIONS, *DIRECTIONS, *turning, GROWING, SHRINKING, BOUNCING, SWINGING, ENTERING, LEAVING]
-    if moves == "walk":
-        return ["left", "right", "left", "right", GROWING, SHRINKING, BOUNCING, SWINGING, ENTERING, LEAVING]
-    if moves == "drive":
-        return ["left", "right", "left", "right", GROWING, SHRINKING, ENTERING, LEAVING]
-    if moves in ("fly", "swim"):
-        return [*DIRECTIONS, "left", "right", GROWING, SHRINKING, SWINGING, ENTERING, LEAVING]
-    if moves == "roll":
-        return [*DIRECTIONS, "left", "right", BOUNCING, TURNING, ENTERING, LEAVING, GROWING]
-    return [*DIRECTIONS, TURNING, GROWING, SHRINKING, SWINGING, ENTERING, LEAVING]
-
-
-def _choose_motion(
-    rng: np.random.Generator,
-    sprite: Sprite,
-    plan: str,
-    taken: list[str],
-    length: int,
-    tall: float,
-    unit: float,
-    step: float,
-) -> Motion:
-    options = _motions_of(sprite)
-    still = 0.3 if plan == "motion" else 0.45
-    name = STILL if rng.random() < still else str(rng.choice(options))
-    if plan == "motion":  # Things of one kind move each in another way.
-        fresh = [option for option in (*options, STILL) if option not in taken]
-        if fresh and name in taken:
-            name = str(rng.choice(fresh))
-    low, high = ((0.9, 1.6), (1.9, 3.4), (4.0, 6.5))[int(rng.choice(3, p=[0.25, 0.45, 0.3]))]
-    speed = float(rng.uniform(low, high)) * unit * step
-    # Nothing crosses more than most of the frame.
-    speed = min(speed, 420 * unit / length)
-    turn = 0.0
-    if sprite.kind.moves == "roll" and name in ("left", "right"):
-        turn = (1 if name == "left" else -1) * np.degrees(2 * speed / max(tall, 1))
-    elif sprite.turns and name in DIRECTIONS and rng.random() < 0.12:
-        turn = float(rng.uniform(-8, 8))
-    motion = make_motion(rng, name, speed, length, tall, step, turn)
-    if sprite.kind.moves == "walk" and motion.speed > 0.5 and name in ("left", "right", SWINGING, ENTERING, LEAVING):
-        _stride(rng, motion, tall)
-    return motion
-
-
-def _stride(rng: np.random.Generator, motion: Motion, tall: float) -> None:
-    """Walking: a slight bob and sway at the pace of the steps."""
-    t = np.arange(len(motion.dx))
-    period = float(rng.uniform(6, 12))
-    motion.dy = motion.dy - 0.012 * tall * np.abs(np.sin(np.pi * t / period))
-    motion.angle = motion.angle + np.round(1.6 * np.sin(2 * np.pi * t / (2 * period)))
-
-
-def _place_all(
-    rng: np.random.Generator, scene: Scene, sprites: list[Sprite], plan: str, unit: float, step: float
-) -> None:
-    height, width = scene.size
-    people = sum(sprite.is_person for sprite in sprites)
-    zoomed = rng.uniform(0.9, 1.15) if len(sprites) <= 3 else rng.uniform(0.75, 1.0)
-    taken: dict[str, list[str]] = {}
-    for i, sprite in enumerate(sprites):
-        low, high = _HEIGHTS[sprite.kind.size]
-        if people and not sprite.is_person:
-            high = low + 0.55 * (high - low)
-        tall = float(rng.uniform(low, high)) * height * zoomed
-        if plan == "size":
-            tall *= 1.0 if i % 2 == 0 else float(rng.uniform(0.42, 0.58))
-        elif plan in ("motion", "place") and i:
-            tall = scene.objects[0].tall * float(rng.uniform(0.85, 1.15)) if sprite.kind == sprites[0].kind else tall
-        close = plan not in ("size", "place", "layers") and rng.random() < (0.14 if sprite.is_person else 0.1)
-        if close and i < 2 and not sprite.cut:  # Seen from near: people are then cut off by the frame.
-            tall = height * float(rng.uniform(1.05, 1.9) if sprite.is_person else rng.uniform(0.5, 0.85))
-        aspect = sprite.size[0] / sprite.size[1]
-        tall = min(tall, 0.6 * width / aspect)
-        if not sprite.cut and sprite.kind.size != "person":  # Long thin things are not to become slivers.
-            tall = max(tall, 0.075 * height)
-        before = taken.setdefault(sprite.kind.name, [])
-        motion = _choose_motion(rng, sprite, plan, before, scene.length, tall, unit, step)
-        thing = SceneObject(i + 1, sprite, motion, (0.0, 0.0), tall, 0.0)
-        taken[sprite.kind.name].append(thing.motion.name)
-        thing.flip = bool(rng.random() < 0.5) if sprite.source == "cutouts" else False
-        _place(rng, scene, thing, plan, tall * aspect)
-        scene.objects.append(thing)
-
-
-def _place(rng: np.random.Generator, scene: Scene, thing: SceneObject, plan: str, wide: float) -> None:
-    """Find a place: things on the ground stand lower the larger they are; overlaps are few but do occur."""
-    height, width = scene.size
-    kind, sprite, tall = thing.sprite.kind, thing.sprite, thing.tall
-    floats = sprite.source == "shapes" or kind.moves == "fly" or (kind.size == "small" and rng.random() < 0.4)
-    thing.grounded = not floats and "bottom" not in sprite.cut
-    reach_x = float(np.ptp(thing.motion.dx)) / 2
-    reach_y = float(np.ptp(thing.motion.dy)) / 2
-    shift_x = float(np.abs(scene.camera.x).max()) + 2
-    shift_y = float(np.abs(scene.camera.y).max()) + 2
-    cut = {{"left": "right", "right": "left"}.get(s, s) for s in sprite.cut} if thing.flip else sprite.cut
-    meet = plan == "layers" or rng.random() < 0.2
-    best: tuple[float, float, float] | None = None
-    for _ in range(1 if meet and not scene.objects else 9):
-        margin = min(0.45 * wide + reach_x, 0.5 * width)
-        x = float(rng.uniform(margin, width - margin)) if margin < width / 2 else width / 2
-        if thing.grounded:
-            depth = np.clip(tall / (0.7 * height), 0, 1) if sprite.is_person else rng.random()
-            bottom = height * float(0.66 + 0.36 * depth + rng.uniform(-0.06, 0.06))
-            y = min(bottom, 1.06 * height) - tall / 2
-            if tall > height:
-                y = float(rng.uniform(0.02, 0.3)) * height + tall / 2
-        else:
-            low = min(0.48 * tall + reach_y, 0.5 * height)
-            top = height - low
-            y = float(rng.uniform(low, 0.6 * top + 0.4 * low if kind.moves == "fly" else top))
-        if "bottom" in cut:
-            y = height - tall / 2 + shift_y
-        if "left" in cut:
-            x = wide / 2 - shift_x
-        elif "right" in cut:
-            x = width - wide / 2 + shift_x
-        if meet and scene.objects and plan == "layers" and not cut:
-            other = scene.objects[int(rng.integers(len(scene.objects)))]
-            gap = 0.5 * (wide + other.tall * other.sprite.size[0] / other.sprite.size[1])
-            x = other.place[0] + float(rng.choice([-1, 1])) * gap * float(rng.uniform(0.45, 0.8))
-            x = float(np.clip(x, 0.3 * wide, width - 0.3 * wide))
-            if not thing.grounded:
-                y = float(np.clip(other.place[1] + rng.uniform(-0.2, 0.2) * tall, tall * 0.4, height - tall * 0.4))
-        crowd = _crowding(scene, x, y, wide, tall)
-        if best is None or crowd < best[0]:
-            best = crowd, x, y
-        if crowd < 0.05 or (meet and crowd < 0.5):
-            break
-    assert best is not None
-    _, x, y = best
-    if thing.motion.name in (ENTERING, LEAVING):
-        x = _at_border(rng, thing, wide, width)
-    thing.place = (x, y)
-    thing.rank = y + tall / 2 if not floats else float(rng.uniform(0.2, 1.1)) * height
-    if "bottom" in cut:
-        thing.rank = 1.2 * height
-
-
-def _at_border(rng: np.random.Generator, thing: SceneObject, wide: float, width: int) -> float:
-    """A place from where the motion leads into, or out of, the frame."""
-    steps = thing.motion.dx
-    outside = float(steps[0] if thing.motion.name == ENTERING else steps[-1])
-    travel = abs(float(steps[-1] - steps[0]))
-    # What it shows where it is furthest out: little, but in a short clip enough to be seen at all.
-    shown = 0.05 if travel > 0.5 * wide else float(rng.uniform(0.2, 0.55))
-    return (shown - 0.5) * wide - outside if outside < 0 else width + (0.5 - shown) * wide - outside
-
-
-def _crowding(scene: Scene, x: float, y: float, wide: float, tall: float) -> float:
-    """The largest share of a box that another thing's box covers, or of the other that it covers."""
-    worst = 0.0
-    for other in scene.objects:
-        other_wide = other.tall * other.sprite.size[0] / other.sprite.size[1]
-        across = min(x + wide / 2, other.place[0] + other_wide / 2) - max(x - wide / 2, other.place[0] - other_wide / 2)
-        along = min(y + tall / 2, other.place[1] + other.tall / 2) - max(y - tall / 2, other.place[1] - other.tall / 2)
-        if across > 0 and along > 0:
-            worst = max(worst, across * along / min(wide * tall, other_wide * other.tall))
-    return worst
-
-
-def _add_touching(rng: np.random.Generator, scene: Scene, cutouts: CutoutSource, most: int) -> None:
-    """Give things into people's hands, under them, or to their feet: real things touch."""
-    height = scene.size[0]
-    for person in list(scene.objects):
-        if not person.sprite.is_person or rng.random() > 0.42 or len(scene.objects) >= max(most, 2):
-            continue
-        ridden = rng.random() < 0.3
-        table = _RIDDEN if ridden else _HELD
-        families = [name for name in table if vocabulary.kind(name).family not in scene.contents]
-        sprite = cutouts.draw_family(rng, families) if families else None
-        if sprite is None or sprite.cut:
-            continue
-        aspect = sprite.size[0] / sprite.size[1]
-        low, high = table[sprite.kind.name]
-        wide_person = person.tall * person.sprite.size[0] / person.sprite.size[1]
-        if ridden:
-            tall = min(float(rng.uniform(low, high)) * person.tall / aspect, 0.7 * person.tall)
-            x = person.place[0] + float(rng.uniform(-0.1, 0.1)) * tall * aspect
-            y = person.place[1] + person.tall / 2 - tall / 2 + float(rng.uniform(0.0, 0.06)) * person.tall
-        else:
-            tall = float(rng.uniform(low, high)) * person.tall
-            tall = max(tall, 0.055 * height)
-            x = person.place[0] + float(rng.choice([-0.36, -0.15, 0.0, 0.15, 0.36])) * wide_person
-            y = person.place[1] + float(rng.uniform(-0.14, 0.08)) * person.tall
-            if sprite.kind.name == "umbrella":
-                y = person.place[1] - 0.5 * person.tall + 0.1 * tall
-        held = SceneObject(len(scene.objects) + 1, sprite, person.motion, (x, y), tall, person.rank + 0.01)
-        # It moves as its holder does; what grows does so about the holder's foot, hence not held things.
-        if person.motion.name in (GROWING, SHRINKING):
-            continue
-        held.motion = replace(person.motion, angle=np.zeros(scene.length))
-        held.flip = bool(rng.random() < 0.5)
-        held.holder = person.id
-        held.grounded = False
-        scene.objects.append(held)
-
-
-# ---------------------------------------------------------------------------------- light and focus
-
-
-def _light(rng: np.random.Generator, scene: Scene, images: dict[int, Image.Image]) -> None:
-    """Vary exposure and focus: of the whole clip, of the background, and a little of every thing."""
-    gamma = float(np.exp(rng.normal(0, 0.16)))
-    gain = float(rng.uniform(0.85, 1.1))
-    tone = np.array([1 + rng.normal(0, 0.025) for _ in range(3)])
-    if rng.random() < 0.35:
-        # Out of focus: scaled down and up again.
-        size, blur = scene.canvas.size, float(rng.uniform(1.5, 6))
-        small = (max(8, round(size[0] / blur)), max(8, round(size[1] / blur)))
-        small_canvas = scene.canvas.resize(small, Image.Resampling.BILINEAR, reducing_gap=1.5)
-        scene.canvas = small_canvas.resize(size, Image.Resampling.BICUBIC)
-    scene.canvas = scene.canvas.point(_curve(gamma, gain * tone))
-    ambient = np.asarray(scene.canvas.resize((1, 1), Image.Resampling.BOX)).reshape(3) / 255.0
-    if rng.random() < 0.25:
-        scene.softness = float(rng.uniform(1.2, 2.2))
-    for thing in scene.objects:
-        image = images[thing.id]
-        real = thing.sprite.source == "cutouts"
-        own = float(rng.uniform(0.82, 1.15)) if real else float(rng.uniform(0.92, 1.06))
-        # A little of the scene's own light falls on things.
-        cast = 1 + (0.25 if real else 0.1) * (ambient / max(float(ambient.mean()), 0.05) - 1)
-        curve = _curve(gamma, gain * own * tone * np.clip(cast, 0.85, 1.15))
-        image = image.point([*curve, *range(256)])
-        images[thing.id] = image
-
-
-def _curve(gamma: float, gain: np.ndarray) -> list[int]:
-    """A lookup table for three channels."""
-    level = (np.arange(256) / 255.0) ** gamma
-    return [int(v) for channel in gain for v in np.clip(level * channel * 255, 0, 255)]

@@ -1,9 +1,11 @@
 """Scenes: where sprites are, how they and the camera move, and what the frames then look like."""
 
 from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from sgmg.data.synthetic.sprites import Sprite
 
@@ -109,7 +111,7 @@ class Camera:
 
 
 def make_camera(rng: np.random.Generator, style: str, length: int, unit: float, step: float = 1.0) -> Camera:
-    """A camera that is "still", "pan"s, "shake"s or "zoom"s.
+    """A camera that is "still", "pan"s, "shake"s, "zoom"s, or is held in a hand that does a little of each.
 
     Args:
         unit: pixels that count as one at a frame 512 pixels wide.
@@ -124,11 +126,71 @@ def make_camera(rng: np.random.Generator, style: str, length: int, unit: float, 
     elif style == "shake":
         walk = np.cumsum(rng.normal(0, 0.8, (2, length)), axis=1) * unit
         x, y = (walk - walk.mean(1, keepdims=True)).clip(-8 * unit, 8 * unit)
+    elif style == "hand":
+        for path in (x, y):
+            for period in (float(rng.uniform(20, 60)), float(rng.uniform(6, 14))):
+                path += (
+                    0.09
+                    * period
+                    * unit
+                    * float(rng.uniform(0.1, 1))
+                    * np.sin(2 * np.pi * (t * step / period + rng.random()))
+                )
+            path += rng.normal(0, 0.25 * unit, length)
+        rate = min(float(rng.uniform(0, 0.004)) * step, 0.2 / max(length - 1, 1))
+        zoom = np.exp((rate if rng.random() < 0.5 else -rate) * np.arange(length))
+        zoom = zoom / zoom.min()
     elif style == "zoom":
         rate = min(float(rng.uniform(0.003, 0.011)) * step, 0.3 / max(length - 1, 1))
         zoom = np.exp((rate if rng.random() < 0.5 else -rate) * np.arange(length))
         zoom = zoom / zoom.min()
     return Camera(x, y, zoom)
+
+
+@dataclass(frozen=True)
+class Wobble:
+    """How a body bends while it moves: its picture is bent anew in each of a few phases.
+
+    Attributes:
+        legs: what is below the middle spreads and closes by up to this share of its width, as in walking.
+        sway: what is furthest from the foot leans to the sides by up to this share of the height.
+        period: frames.
+        start: share of a period at the first frame.
+    """
+
+    legs: float
+    sway: float
+    period: float
+    start: float
+
+    phases = 12
+
+    def phase(self, t: int) -> int:
+        """Which phase a frame is in."""
+        return int((t / self.period + self.start) * self.phases) % self.phases
+
+    def bend(self, image: Image.Image, phase: int) -> Image.Image:
+        """The picture (premultiplied) in a phase, wider by what it needs at both sides."""
+        swing = float(np.sin(2 * np.pi * phase / self.phases))
+        width, height = image.size
+        pad = int(np.ceil(self.sway * height + self.legs * width / 2)) + 1
+        wide = width + 2 * pad
+        middle = wide / 2
+        canvas = Image.new(image.mode, (wide, height))
+        canvas.paste(image, (pad, 0))
+        edges = np.linspace(0, height, 7)
+        mesh = []
+        for top, bottom in pairwise(edges):
+            corners = []
+            for y in (top, bottom):
+                high = 1 - y / height
+                lean = self.sway * height * swing * high**1.5
+                spread = 1 + self.legs * swing * max(0.0, 1 - 2 * high)
+                corners.append([middle + (x - middle - lean) / spread for x in (0, wide)])
+            (x0, x1), (x2, x3) = corners
+            quad = (x0, top, x2, bottom, x3, bottom, x1, top)
+            mesh.append(((0, round(top), wide, round(bottom)), quad))
+        return canvas.transform((wide, height), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
 
 
 @dataclass
@@ -142,7 +204,10 @@ class SceneObject:
         seen: (T,) pixels of it that are visible.
         whole: (T,) pixels it would show were nothing in front of it and no border cut it.
         rank: the painter's order: a higher one is nearer.
-        holder: id of the object it is held by or ridden by, or None.
+        holder: id of the object that it touches and moves with, or None.
+        touch: how it touches its holder: "held", "ridden" by it, or "on" top of it.
+        wobble: how it bends while it moves, or None for rigid things.
+        blur: how much of its sharpness motion takes away along x and y: 1 is none.
         visible_x, visible_y: (T,) middle of what is seen, NaN where nothing is.
         left_top: (T, 2) corner of its picture in the frame; drawn_scale: (T,) factor on its height.
         hidden_by: for every other id, (T,) pixels of this object that the other hides.
@@ -156,7 +221,10 @@ class SceneObject:
     rank: float
     flip: bool = False
     holder: int | None = None
+    touch: str = ""
     grounded: bool = False
+    wobble: Wobble | None = None
+    blur: tuple[float, float] = (1.0, 1.0)
     x: np.ndarray = field(default_factory=lambda: np.zeros(0))
     y: np.ndarray = field(default_factory=lambda: np.zeros(0))
     width: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -175,6 +243,37 @@ class SceneObject:
         return self.seen / np.maximum(self.whole, 1)
 
 
+@dataclass(frozen=True)
+class Sun:
+    """Light from one side, for shadows that things cast on the ground.
+
+    Attributes:
+        lean: how far a shadow's end lies to the right of its foot, in heights of the thing.
+        length: how far it reaches up from the foot, in heights of the thing; negative towards the viewer.
+        dark: how much light it takes away, in [0, 1].
+    """
+
+    lean: float
+    length: float
+    dark: float
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """Something before all things that nobody asks for: a post, the edge of a table, leaves.
+
+    Attributes:
+        picture: RGBA.
+        left, top: of its picture in the frame when the camera looks at the middle, pixels.
+        parallax: how much faster than the background it passes.
+    """
+
+    picture: Image.Image
+    left: float
+    top: float
+    parallax: float
+
+
 @dataclass
 class Scene:
     """A planned scene, not yet drawn.
@@ -187,6 +286,11 @@ class Scene:
         grain: standard deviation of the sensor noise, grey levels.
         shadows: whether things on the ground cast a soft shadow.
         softness: 1 is in focus; things are drawn this much smaller and enlarged again.
+        edge: pixels over which things blend into what is behind them.
+        sun: what casts shadows, or None.
+        occluder: something before all things, or None.
+        detail: frames are drawn this much smaller and enlarged again, as videos of little detail are.
+        quality: of compression as in JPEG, or None for none.
     """
 
     size: tuple[int, int]
@@ -198,6 +302,11 @@ class Scene:
     grain: float = 0.0
     shadows: bool = False
     softness: float = 1.0
+    edge: float = 0.0
+    sun: Sun | None = None
+    occluder: Occluder | None = None
+    detail: float = 1.0
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -213,30 +322,40 @@ class _Drawing:
 
 
 class _Rendering:
-    """One sprite at all the sizes and angles it is needed in, drawn once each."""
+    """One sprite at all the sizes, angles and phases it is needed in, drawn once each."""
 
-    def __init__(self, image: Image.Image, tall: float, softness: float) -> None:
+    def __init__(self, image: Image.Image, thing: SceneObject, scene: Scene) -> None:
         # Premultiplied, so that what lies under transparent pixels never bleeds into the edges.
         self._image = image.convert("RGBa")
-        self._tall = tall
-        self._softness = softness
-        self._drawn: dict[tuple[int, int], _Drawing] = {}
+        self._tall, self._wobble, self._edge = thing.tall, thing.wobble, scene.edge
+        self._softness = (scene.softness * thing.blur[0], scene.softness * thing.blur[1])
+        self._drawn: dict[tuple[int, int, int], _Drawing] = {}
+        self._shadows: dict[tuple[int, int, int], Image.Image] = {}
 
-    def at(self, scale: float, angle: float) -> _Drawing:
-        """The sprite at a scale and an angle in degrees."""
-        key = (round(self._tall * scale), round(angle) % 360)
+    def _key(self, scale: float, angle: float, t: int) -> tuple[int, int, int]:
+        return round(self._tall * scale), round(angle) % 360, self._wobble.phase(t) if self._wobble else 0
+
+    def at(self, scale: float, angle: float, t: int) -> _Drawing:
+        """The sprite at a scale and an angle in degrees, as it is bent at a time."""
+        key = self._key(scale, angle, t)
         if key not in self._drawn:
             height = max(4, key[0])
             width = max(4, round(self._image.width * height / self._image.height))
             image = self._image
-            if self._softness > 1:  # Out of focus: drawn smaller, then enlarged.
-                small = (max(3, round(width / self._softness)), max(3, round(height / self._softness)))
+            if max(self._softness) > 1:  # Out of focus or moving: drawn smaller, then enlarged.
+                small = (max(3, round(width / self._softness[0])), max(3, round(height / self._softness[1])))
                 image = image.resize(small, Image.Resampling.BILINEAR, reducing_gap=2.0)
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            if self._wobble:
+                image = self._wobble.bend(image, key[2])
             if key[1]:
                 image = image.rotate(key[1], Image.Resampling.BILINEAR, expand=True)
             straight = image.convert("RGBA")
             alpha = straight.getchannel("A")
+            if self._edge:
+                # Inwards only: outside of its own pixels a cutout has no colour to show.
+                inner = alpha.filter(ImageFilter.BoxBlur(self._edge)).point(_INWARDS)
+                alpha = ImageChops.darker(alpha, inner)
             mask = np.asarray(alpha) >= SOLID
             area = int(np.count_nonzero(mask))
             columns, rows = mask.sum(0), mask.sum(1)
@@ -246,6 +365,27 @@ class _Rendering:
                 float(rows @ np.arange(len(rows))) / max(area, 1),
             )  # fmt: skip
         return self._drawn[key]
+
+    def shadow(self, scale: float, angle: float, t: int, sun: Sun) -> Image.Image:
+        """What it keeps from the light, (L), as wide as it and its shadow's lean to both sides."""
+        key = self._key(scale, angle, t)
+        if key not in self._shadows:
+            alpha = self.at(scale, angle, t).alpha
+            wide, tall = alpha.size
+            deep, reach = max(2, round(tall * abs(sun.length) / 2)), round(tall * abs(sun.lean) / 2)
+            flat = alpha.resize((max(2, wide // 2), deep), Image.Resampling.BILINEAR, reducing_gap=1.5)
+            # Rows near the foot stay, those of the head lean away.
+            slope = tall * sun.lean / 2 / deep
+            matrix = (1, slope, -reach - slope * deep, 0, 1, 0)
+            lying = flat.transform((flat.width + 2 * reach, deep), Image.Transform.AFFINE, matrix)
+            if sun.length < 0:
+                lying = lying.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+            lying = lying.filter(ImageFilter.BoxBlur(1.5)).point([round(level * sun.dark) for level in range(256)])
+            self._shadows[key] = lying.resize((lying.width * 2, lying.height * 2), Image.Resampling.BILINEAR)
+        return self._shadows[key]
+
+
+_INWARDS = [min(255, max(0, 2 * level - 255)) for level in range(256)]
 
 
 def render(scene: Scene, images: dict[int, Image.Image], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +404,7 @@ def render(scene: Scene, images: dict[int, Image.Image], rng: np.random.Generato
     frames = np.empty((length, height, width, 3), np.uint8)
     labels = np.zeros((length, height, width), np.uint8)
     order = sorted(scene.objects, key=lambda thing: thing.rank)
-    drawings = {thing.id: _Rendering(images[thing.id], thing.tall, scene.softness) for thing in order}
+    drawings = {thing.id: _Rendering(images[thing.id], thing, scene) for thing in order}
     for thing in order:
         thing.x, thing.y, thing.width, thing.height, thing.seen, thing.whole = np.zeros((6, length))
         thing.visible_x, thing.visible_y = np.full((2, length), np.nan)
@@ -278,9 +418,11 @@ def render(scene: Scene, images: dict[int, Image.Image], rng: np.random.Generato
         for thing in order:
             if _draw(scene, thing, t, drawings[thing.id], frame, labels[t], drawn):
                 drawn.append(thing)
+        if scene.occluder is not None:
+            _hide(scene, scene.occluder, t, frame, labels[t], drawn)
         for thing in drawn:
             _find_middle(thing, t, labels[t], drawings[thing.id])
-        pixels = np.asarray(frame)
+        pixels = np.asarray(_recorded(frame, scene))
         if grain is None:
             frames[t] = pixels
         else:
@@ -313,6 +455,41 @@ def _background(scene: Scene, t: int) -> Image.Image:
     return canvas.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
+def _recorded(frame: Image.Image, scene: Scene) -> Image.Image:
+    """A frame as a camera of little detail, or a compressed file, would keep it."""
+    if scene.detail < 1:
+        small = (round(frame.width * scene.detail), round(frame.height * scene.detail))
+        frame = frame.resize(small, Image.Resampling.BILINEAR, reducing_gap=1.5).resize(
+            frame.size, Image.Resampling.BILINEAR
+        )
+    if scene.quality is not None:
+        file = BytesIO()
+        frame.save(file, "JPEG", quality=scene.quality)
+        frame = Image.open(file)
+    return frame
+
+
+def _hide(
+    scene: Scene, occluder: Occluder, t: int, frame: Image.Image, labels: np.ndarray, drawn: list[SceneObject]
+) -> None:
+    """Paint an occluder over everything, and take what it hides from the things behind it."""
+    left = round(occluder.left - occluder.parallax * scene.camera.x[t])
+    top = round(occluder.top - occluder.parallax * scene.camera.y[t])
+    frame.paste(occluder.picture, (left, top), occluder.picture)
+    height, width = scene.size
+    x0, y0 = max(left, 0), max(top, 0)
+    x1, y1 = min(left + occluder.picture.width, width), min(top + occluder.picture.height, height)
+    if x0 >= x1 or y0 >= y1:
+        return
+    solid = np.asarray(occluder.picture.getchannel("A"))[y0 - top : y1 - top, x0 - left : x1 - left] >= SOLID
+    region = labels[y0:y1, x0:x1]
+    for number, hidden in enumerate(np.bincount(region[solid], minlength=len(scene.objects) + 1)):
+        for thing in drawn:
+            if thing.id == number:
+                thing.seen[t] -= hidden
+    region[solid] = 0
+
+
 def _draw(
     scene: Scene,
     thing: SceneObject,
@@ -327,7 +504,7 @@ def _draw(
     camera, motion = scene.camera, thing.motion
     zoom = camera.zoom[t]
     scale = float(motion.scale[t] * zoom)
-    drawing = rendering.at(scale, float(motion.angle[t]))
+    drawing = rendering.at(scale, float(motion.angle[t]), t)
     wide, tall = drawing.picture.size
     world_x, world_y = thing.place[0] + motion.dx[t], thing.place[1] + motion.dy[t]
     if thing.grounded:  # What stands on the ground grows and shrinks from its foot.
@@ -340,6 +517,10 @@ def _draw(
     left, top = round(x - wide / 2), round(y - tall / 2)
     thing.left_top[t] = left, top
     if scene.shadows and thing.grounded:
+        if scene.sun is not None:
+            lying = rendering.shadow(scale, float(motion.angle[t]), t, scene.sun)
+            foot = top + tall - (lying.height if scene.sun.length > 0 else 2)
+            frame.paste((0, 0, 0), (left - (lying.width - wide) // 2, foot), lying)
         _shadow(frame, left, top, wide, tall)
     frame.paste(drawing.picture, (left, top), drawing.alpha)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + wide, width), min(top + tall, height)
@@ -363,7 +544,7 @@ def _find_middle(thing: SceneObject, t: int, labels: np.ndarray, rendering: _Ren
         return
     left, top = thing.left_top[t]
     if thing.seen[t] == thing.whole[t]:
-        drawing = rendering.at(thing.drawn_scale[t], thing.motion.angle[t])
+        drawing = rendering.at(thing.drawn_scale[t], thing.motion.angle[t], t)
         thing.visible_x[t], thing.visible_y[t] = left + drawing.centre_x, top + drawing.centre_y
         return
     x0, y0 = max(int(left), 0), max(int(top), 0)

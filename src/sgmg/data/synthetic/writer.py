@@ -55,7 +55,7 @@ def write_videos(
         raise InputError(f"{workers} workers cannot work: give at least 1.")
     chosen = open_layout(layout)
     split = _check_split(chosen, split, config)
-    config = chosen.configure(config)
+    config = chosen.configure(replace(config, plural_share=0.0))
     parts = chosen.parts(split, count)
     folders = chosen.folders(split)
     for place in folders:

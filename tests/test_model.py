@@ -18,6 +18,7 @@ LITE_PARTS = {
     "global_attention": True,
     "motion": True,
     "place": True,
+    "presence": True,
     "temporal_layers": 1,
     "strides": (16, 32, 64),
     "queries": 1,

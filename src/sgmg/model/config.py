@@ -34,6 +34,22 @@ CHOICES = {
 }
 
 
+MOST = {
+    "hidden_size": 4096,
+    "queries": 1000,
+    "heads": 256,
+    "points": 256,
+    "encoder_layers": 64,
+    "decoder_layers": 64,
+    "temporal_layers": 64,
+    "feedforward": 65_536,
+    "optimiser_width": 4096,
+    "short_side": 8192,
+    "long_side": 8192,
+}
+"""The largest values that are taken for a network, and not for a damaged or hostile file."""
+
+
 @dataclass
 class SgMgConfig:
     """What an SgMg network is made of. The defaults are the published Video-Swin-T model.
@@ -49,8 +65,12 @@ class SgMgConfig:
         queries: instance queries per frame (N).
         strides: strides of the fused levels. Each up to 32 is a stage of the visual encoder; 64 comes from
             a strided convolution of the last stage.
-        heads, points: of the deformable attention, points per head and level.
-        encoder_layers, decoder_layers, feedforward, dropout: of the deformable transformer.
+        heads: of all attention.
+        points: places that a head of the deformable attention looks at in each level.
+        encoder_layers: of the deformable transformer.
+        decoder_layers: of the deformable transformer.
+        feedforward: hidden channels of the deformable transformer's layers.
+        dropout: share of units that is left out in training, in the transformer.
         global_attention: decoder queries also attend to all cells at once, so that few of them in few layers
             find the object.
         coordinate_scale: of the relative coordinates in conditional patch segmentation; 1 is pixels, as published.
@@ -68,13 +88,17 @@ class SgMgConfig:
             network on masks of their own and without any effect on it.
         class_evidence: feed what the visual encoder's own ImageNet classifier sees in every cell, in the
             words of the text encoder, to the fusion (timm encoders with a classifier only).
+        head_noun: compare class evidence also with the words that name the thing, apart from its attributes: which
+            words these are, the text encoder's features say (with ``class_evidence`` only).
+        presence: decide over all frames of a clip whether the thing is there; see `sgmg.model.presence`.
         appearance: feed colours and shallow features of the visual encoder to the fusion.
         motion: feed displacements between neighbouring frames to the fusion.
         place: feed positions in the frame to the fusion.
         multi_object: find what all expressions of a clip mean in one pass through the encoder; see
             `sgmg.model.multi_object`.
         temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
-        short_side, long_side: size in pixels that frames are resized to for inference.
+        short_side: pixels on the shorter side that frames are resized to for inference,
+        long_side: and at most on the longer.
         min_score: score below which a frame's mask is left empty, if nothing else is asked for.
     """
 
@@ -101,6 +125,8 @@ class SgMgConfig:
     feature_decoder: Literal["none", "segment", "observe"] = "none"
     fold_norms: bool = False
     class_evidence: bool = False
+    head_noun: bool = False
+    presence: bool = False
     appearance: bool = False
     motion: bool = False
     place: bool = False
@@ -114,6 +140,11 @@ class SgMgConfig:
         self.strides = tuple(self.strides)
         # Where somebody's copy of the text encoder lay is nobody else's business.
         self.text_encoder = {key: value for key, value in self.text_encoder.items() if key != "_name_or_path"}
+        for name, most in MOST.items():
+            value = getattr(self, name)
+            least = 0 if name == "temporal_layers" else 1
+            if not isinstance(value, int) or not least <= value <= most:
+                raise ModelError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
         if self.strides not in ((8, 16, 32, 64), (16, 32, 64)):
             raise ModelError(f"strides must be 8, 16, 32, 64 or 16, 32, 64, not {self.strides}")
         if self.hidden_size % 32 or self.hidden_size % self.heads:

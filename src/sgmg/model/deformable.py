@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.linear import Linear, linear
 
 Shapes = list[tuple[int, int]]
 
@@ -43,43 +44,59 @@ def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Ten
     return output.reshape(n, heads * channels, queries).transpose(1, 2)
 
 
-def gather_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
+def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor) -> Tensor:
     """`sample_levels` on a CPU, several times as fast, without a gradient.
 
     A sample is four cells with a weight each, so what a query's head reads is a weighted sum of rows of one table.
     Every map has a border of zeros: places outside of it are moved onto the border.
+
+    Args:
+        value, shapes: as for `sample_levels`.
+        places: (n, Q, 2, heads, levels, points), x then y in each level's cells, 0 at the centre of the first one;
+            overwritten.
+        weights: (n, Q, heads, levels, points).
+
+    Returns:
+        (n, Q, heads · c).
     """
-    heads, channels = value.shape[2:]
-    size = locations.new_tensor([(w, h) for h, w in shapes])[:, None]  # (levels, 1, 2)
-    stride = torch.tensor([[w + 2] for _, w in shapes])  # (levels, 1): cells of a row with its border
+    _, _, heads, channels = value.shape
+    levels, points = places.shape[4:]
     lengths = [(h + 2) * (w + 2) for h, w in shapes]
-    first = torch.tensor([[start] for start in itertools.accumulate([0, *lengths[:-1]])])
+    first = [0, *itertools.accumulate(lengths)]
+    # Rows of samples, one for each (head, level, point), and constants that stand beside them.
+    of_level = places.new_tensor([(w + 1, h + 1, w + 2, start) for (h, w), start in zip(shapes, first, strict=False)])
+    last_x, last_y, stride, start = of_level.T[:, None, :, None].expand(4, heads, levels, points)
+    last = torch.stack((last_x, last_y))
+    stride, start = stride * heads, start * heads + torch.arange(heads)[:, None, None]
+    corner = torch.stack((torch.zeros_like(stride), torch.full_like(stride, heads), stride, stride + heads), 1)
     # The corners beyond the last border count nothing, but must be in the table.
     table = value.new_zeros(sum(lengths) + shapes[-1][1] + 3, heads, channels)
     maps = [
         part.view(h + 2, w + 2, heads, channels)
         for part, (h, w) in zip(table[: sum(lengths)].split(lengths), shapes, strict=True)
     ]
+    shares = value.new_empty(places.shape[1], heads, 4, levels, points)
     output = []
-    for cells, place, weight in zip(value, locations, weights, strict=True):  # frame by frame: small is fast
+    for cells, place, weight in zip(value, places, weights, strict=True):  # frame by frame: small is fast
         for bordered, level in zip(maps, cells.split([h * w for h, w in shapes]), strict=True):
             bordered[1:-1, 1:-1] = level.view(bordered[1:-1, 1:-1].shape)
-        place = torch.minimum((place * size).add_(0.5).clamp_(min=0), size + 1)  # (Q, heads, levels, points, 2)
+        torch.minimum(place.add_(1).clamp_(min=0), last, out=place)  # in a map with its border
         low = place.floor()
-        x, y = place.sub_(low).unbind(-1)
-        left, above = low.to(torch.int32).unbind(-1)
-        row = (above * stride).add_(left).add_(first).mul_(heads).add_(torch.arange(heads)[:, None, None])
-        corner = torch.cat((torch.zeros_like(stride), torch.ones_like(stride), stride, stride + 1), 1) * heads
-        rows = row.to(torch.int32)[..., None] + corner.to(torch.int32)[:, None]  # (Q, heads, levels, points, 4)
+        x, y = place.sub_(low).unbind(1)  # (Q, heads, levels, points)
+        row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads)
+        rows = (row[:, :, None] + corner).to(torch.int32)  # (Q, heads, 4, levels, points)
         below = y * weight
         over = weight - below
-        shares = torch.stack((over - over * x, over * x, below - below * x, below * x), -1)
+        shares[:, :, 1] = over * x
+        shares[:, :, 0] = over - over * x
+        shares[:, :, 3] = below * x
+        shares[:, :, 2] = below - below * x
         output.append(
             F.embedding_bag(
                 rows.flatten(2).flatten(0, 1),
                 table.flatten(0, 1),
                 mode="sum",
-                per_sample_weights=shares.flatten(2).flatten(0, 1).to(table.dtype),
+                per_sample_weights=shares.flatten(2).flatten(0, 1),
             ).view(-1, heads * channels)
         )
     return torch.stack(output)
@@ -111,9 +128,9 @@ class DeformableAttention(nn.Module):
         nn.init.zeros_(self.sampling_offsets.weight)
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)
-        for linear in (self.value_proj, self.output_proj):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
 
     def forward(self, query: Tensor, reference: Tensor, memory: Tensor, shapes: Shapes, padding_mask: Tensor) -> Tensor:
         """Attend from queries to the levels.
@@ -128,10 +145,9 @@ class DeformableAttention(nn.Module):
         """
         value = self.value_proj(memory).masked_fill(padding_mask[..., None], 0)
         value = value.view(len(query), -1, self.heads, value.shape[-1] // self.heads)
-        locations, weights = self.samples(query, reference, shapes)
-        if torch.is_grad_enabled() or query.device.type != "cpu":
-            return self.output_proj(sample_levels(value, shapes, locations, weights))
-        return self.output_proj(gather_levels(value, shapes, locations, weights))
+        if torch.is_grad_enabled() or query.device.type != "cpu" or reference.shape[-1] != 2:
+            return self.output_proj(sample_levels(value, shapes, *self.samples(query, reference, shapes)))
+        return self.output_proj(gather_levels(value, shapes, *self.places(query, reference, shapes)))
 
     def samples(self, query: Tensor, reference: Tensor, shapes: Shapes) -> tuple[Tensor, Tensor]:
         """Where each query looks, and how much each place counts; arguments as for `forward`.
@@ -150,6 +166,31 @@ class DeformableAttention(nn.Module):
             centre, extent = reference[:, :, None, :, None].chunk(2, dim=-1)
             locations = centre + offsets / self.points * extent * 0.5
         return locations, weights
+
+    def places(self, query: Tensor, reference: Tensor, shapes: Shapes) -> tuple[Tensor, Tensor]:
+        """`samples` around reference points, in cells and in the order that makes arithmetic on them fast.
+
+        Returns:
+            (n, Q, 2, heads, levels, points) places, x then y, in each level's cells, 0 at the centre of the first one,
+            and (n, Q, heads, levels, points) weights.
+        """
+        n, queries, _, _ = reference.shape
+        sampling = (self.heads, self.levels, self.points)
+        # All x before all y, where the weights have them in turns.
+        weight, bias = (
+            x.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+            for x in (self.sampling_offsets.weight, self.sampling_offsets.bias)
+        )
+        offsets = linear(query, weight, bias).flatten(0, 1).to(reference.dtype)
+        centre = reference * reference.new_tensor([(w, h) for h, w in shapes]) - 0.5  # (n, Q, levels, 2)
+        # Each level's centre to its samples: a product with ones and zeros is the fastest way to repeat numbers.
+        level = torch.eye(self.levels, device=query.device)[:, None, None, None, :, None]
+        axis = torch.eye(2, device=query.device)[None, :, :, None, None, None]
+        spread = (level * axis).expand(-1, -1, -1, *sampling).reshape(self.levels * 2, -1)
+        with torch.autocast(query.device.type, enabled=False):  # places are float32
+            places = torch.addmm(offsets, centre.flatten(2).flatten(0, 1), spread)
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1)
+        return places.view(n, queries, 2, *sampling), weights.view(n, queries, *sampling)
 
 
 class FewQueriesAttention(DeformableAttention):
@@ -203,8 +244,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(config.hidden_size, config.feedforward)
-        self.linear2 = nn.Linear(config.feedforward, config.hidden_size)
+        self.linear1 = Linear(config.hidden_size, config.feedforward)
+        self.linear2 = Linear(config.feedforward, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -215,7 +256,7 @@ class FeedForward(nn.Module):
         return torch.cat([self._of(rows) for rows in x.flatten(0, -2).split(ROWS_AT_ONCE)]).view_as(x)
 
     def _of(self, x: Tensor) -> Tensor:
-        hidden = self.dropout(F.relu(self.linear1(x), inplace=True))
+        hidden = self.dropout(self.linear1(x, "relu"))
         return self.norm(x + self.dropout(self.linear2(hidden)))
 
 
@@ -365,6 +406,7 @@ class DeformableTransformer(nn.Module):
             ],
             1,
         )
+        position = position.to(memory.dtype)
         ratios = torch.stack([valid_ratio(m) for m in padding_masks], 1)  # (n, levels, 2)
         reference = cell_references(shapes, ratios)
         for layer in self.encoder:

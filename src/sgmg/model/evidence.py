@@ -34,6 +34,10 @@ class ClassEvidence(nn.Module):
         self.centre = nn.Parameter(torch.linspace(0.15, 0.75, self.thresholds))
         self.slope = nn.Parameter(torch.full((self.thresholds,), 20.0))
         self.agreement = nn.Conv2d(self.thresholds + 1, d, 1)
+        self.noun_agreement: nn.Conv2d | None = None
+        if config.head_noun:
+            self.noun_agreement = nn.Conv2d(self.thresholds + 1, d, 1, bias=False)
+            nn.init.zeros_(self.noun_agreement.weight)
 
     def describe(self, posterior: Tensor) -> Tensor:
         """What is in each cell, whatever is asked for: (n, classes, h, w) to (n, d, h, w)."""
@@ -50,7 +54,10 @@ class ClassEvidence(nn.Module):
         Returns:
             (B·E·T, d, h, w), where every sentence is a text of its own.
         """
-        return self.agreement(text.agreed(self.shares(posterior, text.embedding, clips)).flatten(0, 2))
+        agreement = self.agreement(text.agreed(self.shares(posterior, text.embedding, clips)).flatten(0, 2))
+        if self.noun_agreement is None or text.noun is None:
+            return agreement
+        return agreement + self.noun_agreement(text.agreed(self.shares(posterior, text.noun, clips)).flatten(0, 2))
 
     def shares(self, posterior: Tensor, embedding: Tensor, clips: int) -> Tensor:
         """How much of each cell's posterior is of classes that pass each threshold of likeness to a sentence.

@@ -53,7 +53,11 @@ class LevelFilter(nn.Module):
 
 
 class SpectralFilter(LevelFilter):
-    """Filter features in the frequency domain, where one cell sees the whole map. Always in float32."""
+    """Filter features in the frequency domain, where one cell sees the whole map.
+
+    In float32, but for the convolutions where lower precision is asked for: a frequency's error is then small against
+    that frequency.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -69,7 +73,13 @@ class SpectralFilter(LevelFilter):
 
     def amount(self, x: Tensor) -> Tensor:
         """How much of the Gaussian is taken away from the spectrum of features (n, d, h, w): (n, 1) in [0, 1]."""
-        return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
+        if torch.is_grad_enabled():
+            return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
+        # Of a convolution only the mean is asked for, which is its product with the means of what each weight sees.
+        h, w = x.shape[2:]
+        rows = torch.stack([x[:, :, i : h - 2 + i].mean(2) for i in range(3)], 2)  # (n, d, 3, w)
+        seen = torch.stack([rows[..., i : w - 2 + i].mean(3) for i in range(3)], 3)  # (n, d, 3, 3)
+        return self.attenuation(self.attenuation_conv(seen)[..., 0, 0])
 
     def counted_parameters(self) -> int:
         """As the paper counts: without the gate's 3x3 convolution."""
@@ -78,11 +88,14 @@ class SpectralFilter(LevelFilter):
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
         """Features (n, d, h, w) and the level's Gaussian (1, 1, h, w) to features of the same shape."""
         with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
-            spectrum = torch.fft.fft2(x) * (1 - self.amount(x)[..., None, None] * bump)
+            whole = x.float()
+            spectrum = torch.fft.fft2(whole) * (1 - self.amount(whole)[..., None, None] * bump)
             parts = torch.cat((spectrum.real, spectrum.imag), 1)  # (n, 2d, h, w)
-            real, imaginary = self.conv2(F.relu(self.conv1(parts))).chunk(2, 1)
-            return x + torch.fft.ifft2(torch.complex(real, imaginary)).real
+        # In training all of it is float32: gradients of the spectrum have a range of their own.
+        with torch.autocast(x.device.type, enabled=not self.training and torch.is_autocast_enabled(x.device.type)):
+            parts = self.conv2(F.relu(self.conv1(parts), inplace=not torch.is_grad_enabled())).float()
+        with torch.autocast(x.device.type, enabled=False):
+            return (whole + torch.fft.ifft2(torch.complex(*parts.chunk(2, 1))).real).to(x.dtype)
 
 
 class ConvolutionFilter(LevelFilter):
@@ -130,7 +143,7 @@ class WordAttention(nn.Module):
     def forward(self, x: Tensor, text: TextFeatures) -> Tensor:
         """Features (B·T, d, h, w) and the text of B expressions to features of the same shape."""
         query = self._pixels(x, text)
-        read, _ = self._read(query, text, need_weights=False)
+        read = self._read(query, text, need_weights=False)[0].to(x.dtype)
         fused = query * read + query if self.residual else query * read
         return fused.reshape(len(x), -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
 

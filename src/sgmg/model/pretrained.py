@@ -54,7 +54,12 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             raise ModelError(
                 f"{folder} holds no usable tokenizer: its tokenizer files are missing or damaged"
             ) from error
-        model: Any = cls(config, tokenizer)  # an SgMg, which this module cannot import
+        try:
+            model: Any = cls(config, tokenizer)  # an SgMg, which this module cannot import
+        except (RuntimeError, MemoryError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            # Names and sizes of the two encoders are other libraries' to judge.
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ModelError(f"{folder / CONFIG} describes no network that can be made here: {reason[:200]}") from error
         load_exactly(model, weights, str(folder))
         return model.eval()
 
@@ -154,7 +159,7 @@ def _read_config(path: Path) -> SgMgConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"{path.parent} is no model folder: {CONFIG} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8, or nested without end
         raise ModelError(f"{path} is damaged: it is not JSON") from error
     if not isinstance(values, dict):
         raise ModelError(f"{path} is damaged: it holds no configuration")

@@ -16,10 +16,12 @@ from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import build_mask_optimiser, build_segmentation
+from sgmg.model.linear import speed_up_linear_layers
 from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.parts import frames_at_once
 from sgmg.model.positions import Place, cell_positions
+from sgmg.model.presence import Presence
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
@@ -153,6 +155,7 @@ class Prediction:
         intermediate: the same of the earlier decoder layers, in order (training only).
         observed: (B, T, N, 16, h, w) logits of patches drawn on observed, decoded features (training of models
             with ``feature_decoder: observe`` only).
+        notes: (B, T, N, d) what each frame says of whether the thing is there (models with ``presence`` only).
     """
 
     logits: Tensor
@@ -160,6 +163,7 @@ class Prediction:
     patch_masks: Tensor
     intermediate: list["Prediction"] = field(default_factory=list)
     observed: Tensor | None = None
+    notes: Tensor | None = None
 
     @staticmethod
     def join(parts: Sequence["Prediction"]) -> "Prediction":
@@ -168,7 +172,8 @@ class Prediction:
             return parts[0]
         fields = ("logits", "boxes", "patch_masks")
         logits, boxes, patch_masks = (torch.cat([getattr(part, field) for part in parts], 1) for field in fields)
-        return Prediction(logits, boxes, patch_masks)
+        notes = [part.notes for part in parts if part.notes is not None]
+        return Prediction(logits, boxes, patch_masks, notes=torch.cat(notes, 1) if notes else None)
 
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
@@ -181,12 +186,23 @@ class Prediction:
 
 
 class SgMg(nn.Module, PretrainedFolder):
-    """The network. Tensors in, tensors out; `sgmg.Segmenter` does the rest."""
+    """The network. Tensors in, tensors out; `sgmg.Segmenter` does the rest.
+
+    >>> model = SgMg.from_pretrained("models/sgmg-t")
+    >>> prediction, visual = model(frames, None, *model.tokenize(["the dog"]))
+    >>> model.optimise_masks(prediction, visual, prediction.best_query()).shape  # (expressions, T, H, W)
+
+    Args:
+        config: what the network is made of; the published Video-Swin-T model by default.
+        tokenizer: of the text encoder; without one, `tokenize` raises a `ModelError`.
+    """
 
     def __init__(self, config: SgMgConfig | None = None, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
         super().__init__()
         self.config = config = config or SgMgConfig()
         self.tokenizer = tokenizer
+        if config.head_noun and not config.class_evidence:
+            raise ModelError("head_noun is compared with class evidence: set class_evidence too")
         d = config.hidden_size
         self.visual_encoder = build_visual_encoder(config)
         self.text_encoder = TextEncoder(config)
@@ -201,10 +217,12 @@ class SgMg(nn.Module, PretrainedFolder):
         self.transformer = DeformableTransformer(config)
         self.decoupling = Decoupling(config) if config.multi_object else None
         self.score_heads = nn.ModuleList(score_head(d) for _ in range(config.decoder_layers))
+        self.presence = Presence(config) if config.presence else None
         self.feature_decoder = FeatureDecoder(config, channels) if config.feature_decoder == "segment" else None
         self.observer = FeatureObserver(config, channels) if config.feature_decoder == "observe" else None
         self.patch_segmentation = build_segmentation(config)
         self.mask_optimiser = build_mask_optimiser(config, channels)
+        speed_up_linear_layers(self)
 
     @property
     def device(self) -> torch.device:
@@ -232,7 +250,14 @@ class SgMg(nn.Module, PretrainedFolder):
     def forward(
         self, frames: Tensor, padding_mask: Tensor | None, input_ids: Tensor, attention_mask: Tensor
     ) -> tuple[Prediction, VisualFeatures]:
-        """Clips and their expressions to predictions; see `encode_video`, `encode_text` and `decode`."""
+        """Clips and their expressions to predictions; see `encode_video`, `encode_text` and `decode`.
+
+        Args:
+            frames: (B, T, 3, H, W), RGB with ImageNet's mean and deviation taken out.
+            padding_mask: (B, H, W) bool, True where a clip is padding; None for no padding.
+            input_ids: (E, L) tokens of the expressions, as many of each clip, clip after clip.
+            attention_mask: (E, L), 1 on tokens and 0 on padding.
+        """
         visual = self.encode_video(frames, padding_mask)
         return self.decode(visual, self.encode_text(input_ids, attention_mask)), visual
 
@@ -300,7 +325,10 @@ class SgMg(nn.Module, PretrainedFolder):
             raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
         words = text if self.decoupling is None else join(text, counts)
         fused = replace(visual, levels=self.fuse(visual, words))
-        return Prediction.join([self._decode_frames(part, text, words, counts) for part in fused.chunks()])
+        prediction = Prediction.join([self._decode_frames(part, text, words, counts) for part in fused.chunks()])
+        if self.presence is None or prediction.notes is None:
+            return prediction
+        return replace(prediction, logits=self.presence(prediction.notes, prediction.logits))
 
     def _decode_frames(
         self, visual: VisualFeatures, text: TextFeatures, words: TextFeatures, counts: Sequence[int]
@@ -381,10 +409,20 @@ class SgMg(nn.Module, PretrainedFolder):
             by_clip = (self.score_heads[layer](queries), output.boxes[layer], patches)
             predictions.append(Prediction(*(x.unflatten(0, (visual.clips, visual.frames)) for x in by_clip)))
         last = replace(predictions[-1], intermediate=predictions[:-1])
+        if self.presence is not None:
+            queries, patches = output.queries[-1], last.patch_masks.flatten(0, 1)
+            last.notes = self.presence.notes(queries, text, patches, self._noun_shares(visual, text))
         if self.observer is not None and self.training:
             seen = self.observer(memory, visual.stages, text, output.queries[-1], output.references[-1] * size)
             last.observed = seen.unflatten(0, (visual.clips, visual.frames))
         return last
+
+    def _noun_shares(self, visual: VisualFeatures, text: TextFeatures) -> Tensor | None:
+        """How far each cell's classes are what each expression names: (B·T, thresholds + 1, h, w), or None."""
+        if self.evidence is None or visual.posterior is None:
+            return None
+        named = text.embedding if text.noun is None else text.noun
+        return self.evidence.shares(visual.posterior, named, visual.clips // visual.expressions).flatten(0, 2)
 
     def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
         """Mask logits of one query a clip, or of several.

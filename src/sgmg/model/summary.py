@@ -13,6 +13,7 @@ from sgmg.model.sgmg import SgMg
 PARTS = {
     "visual_encoder": "visual encoder",
     "text_encoder.backbone": "text encoder",
+    "text_encoder.head_noun": "head noun",
     "text_encoder": "text projections",
     "evidence": "class evidence",
     "appearance": "appearance",
@@ -27,6 +28,7 @@ PARTS = {
     "transformer.decoder": "deformable decoder",
     "transformer": "queries and boxes",
     "score_heads": "scores",
+    "presence": "presence",
     "feature_decoder": "feature decoder",
     "observer": "feature observer (training only)",
     "patch_segmentation": "conditional patch kernels (CPK)",

@@ -19,12 +19,14 @@ class TextFeatures:
         sentence: (E, d) projected sentence features.
         padding_mask: (E, L) bool, True on padding.
         embedding: (E, C) unit-length sentence embedding in the text encoder's own space.
+        noun: (E, C) the same of the words that name the thing, or None where the model does not tell them apart.
     """
 
     words: Tensor
     sentence: Tensor
     padding_mask: Tensor
     embedding: Tensor
+    noun: Tensor | None = None
 
     @property
     def keys(self) -> Tensor:
@@ -48,6 +50,29 @@ class FeatureResizer(nn.Sequential):
         super().__init__(nn.Linear(channels, hidden_size), nn.LayerNorm(hidden_size, eps=1e-12), nn.Dropout(dropout))
 
 
+class HeadNoun(nn.Module):
+    """The meaning of the words that name the thing: "dog" in "the black dog behind the chair".
+
+    A sentence's mean lies near everything that it speaks of; its head noun lies near the classes of what is asked for.
+    Which words those are is read off each word's own features. Until that is learned, all words count the same.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.interest = nn.Linear(channels, 1, bias=False)
+        nn.init.zeros_(self.interest.weight)
+
+    def weights(self, words: Tensor, attention_mask: Tensor) -> Tensor:
+        """How much each word (E, L, C) counts: (E, L), sums to 1."""
+        interest = self.interest(words)[..., 0].float()
+        return interest.masked_fill(~attention_mask.bool(), -torch.inf).softmax(-1)
+
+    def forward(self, words: Tensor, attention_mask: Tensor) -> Tensor:
+        """Words (E, L, C) of the text encoder and their mask (E, L) to unit-length embeddings (E, C)."""
+        weights = self.weights(words, attention_mask)
+        return torch.nn.functional.normalize((weights[..., None] * words).sum(1), dim=-1)
+
+
 class TextEncoder(nn.Module):
     """A Hugging Face encoder and the two projections of its output."""
 
@@ -59,6 +84,7 @@ class TextEncoder(nn.Module):
         self.backbone = AutoModel.from_config(text_config, **pooled)
         self.word_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
         self.sentence_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
+        self.head_noun = HeadNoun(text_config.hidden_size) if config.head_noun else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
         """Token ids and mask, both (E, L), to features."""
@@ -72,4 +98,5 @@ class TextEncoder(nn.Module):
             sentence=self.sentence_projection(sentence),
             padding_mask=~attention_mask.bool(),
             embedding=torch.nn.functional.normalize(mean.float(), dim=-1),
+            noun=self.head_noun(words.float(), attention_mask) if self.head_noun is not None else None,
         )

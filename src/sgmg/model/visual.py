@@ -149,7 +149,17 @@ class ImageEncoder(nn.Module):
         self.load_state_dict(loaded.state_dict())
 
     def forward(self, frames: Tensor) -> Stages:
-        """Frames (B, T, 3, H, W) to stages of B·T frames."""
+        """Frames (B, T, 3, H, W) to stages of B·T frames; outside of training always in float32.
+
+        Of a network in bfloat16, most of what changes in its masks changed in such an encoder, whose convolutions hold
+        their norms, and which is hardly faster for it.
+        """
+        with torch.autocast(
+            frames.device.type, enabled=self.training and torch.is_autocast_enabled(frames.device.type)
+        ):
+            return self._encode(frames)
+
+    def _encode(self, frames: Tensor) -> Stages:
         pixels = frames.flatten(0, 1) * self.scale + self.shift
         maps = self.features(pixels.contiguous(memory_format=torch.channels_last))
         if maps[0].shape[1] != self.channels[0]:  # timm's windowed transformers give channels last

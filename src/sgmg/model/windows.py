@@ -1,11 +1,14 @@
 """Attention in windows of a clip (Video Swin), in little memory.
 
-The same weights and results as torchvision's modules, up to rounding. Scores are never held for all windows at once:
-windows go through attention in groups that share their mask, a few at a time, and the layers after attention see a
-few frames at a time. Only where no gradient is asked for: with one, everything is kept anyway.
+The same weights and results as torchvision's modules, up to rounding. Windows that share their mask go through
+attention together, so that no mask is held for every window. Where no gradient is asked for, a few windows at a time go
+through the whole block, out of the clip and back into their place: every cell is in one window, and nothing of the
+clip's size is held but the clip itself.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -15,10 +18,10 @@ from torch import Tensor
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
-#: Tokens that go through attention, or the layers after it, at once where no gradient is asked for.
-TOKENS_AT_ONCE = 16_384
+from sgmg.model.linear import speed_up_linear_layers
 
-Size = tuple[int, int, int]
+#: Tokens that go through a block at once where no gradient is asked for.
+TOKENS_AT_ONCE = 8192
 
 
 class WindowAttention(ShiftedWindowAttention3d):
@@ -26,63 +29,132 @@ class WindowAttention(ShiftedWindowAttention3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, H, W, C) to the same shape."""
-        clips, channels, size = len(x), x.shape[-1], x.shape[1:4]
+        clips, channels = len(x), x.shape[-1]
+        layout = self.layout(x.shape[1:4])
+        x = F.pad(x, layout.padding)
+        padded = x.shape
+        if any(layout.shift):
+            x = x.roll([-s for s in layout.shift], (1, 2, 3))
+        x = into_windows(x, layout)  # (B, windows in time, down, across, tokens of a window, C)
+        bias = self.get_relative_position_bias(layout.window)  # (1, heads, tokens, tokens)
+        attended = torch.zeros_like(x)
+        for place, mask in window_groups(layout, x.device):
+            group = x[(slice(None), *place)]
+            together = self._attend(group.flatten(0, 3), bias if mask is None else bias + mask)
+            attended[(slice(None), *place)] = together.view(group.shape)
+        x = attended.view(clips, *layout.counts, *layout.window, channels)
+        x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(padded)
+        if any(layout.shift):
+            x = x.roll(layout.shift, (1, 2, 3))
+        return x[:, : layout.size[0], : layout.size[1], : layout.size[2]]
+
+    def layout(self, size: Sequence[int]) -> "WindowLayout":
+        """How a clip of (frames, rows, columns) is cut into windows."""
         # A clip no longer than the window is one window, and needs no shift.
         window = [min(whole, side) for whole, side in zip(self.window_size, size, strict=True)]
         shift = [
             s if side > whole else 0 for s, whole, side in zip(self.shift_size, self.window_size, size, strict=True)
         ]
-        counts = [-(-side // part) for side, part in zip(size, window, strict=True)]
-        missing = [part * count - side for part, count, side in zip(window, counts, size, strict=True)]
-        x = F.pad(x, (0, 0, 0, missing[2], 0, missing[1], 0, missing[0]))
-        padded = x.shape
-        if any(shift):
-            x = x.roll([-s for s in shift], (1, 2, 3))
-        # (B, windows in time, down, across, tokens of a window, C)
-        x = x.view(clips, *(n for pair in zip(counts, window, strict=True) for n in pair), channels)
-        x = x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4, 6)
-        bias = self.get_relative_position_bias(window)  # (1, heads, tokens, tokens)
-        attended = x.new_empty(x.shape) if not torch.is_grad_enabled() else torch.zeros_like(x)
-        for place, mask in window_groups(counts, window, shift, x.device):
-            group = x[(slice(None), *place)]
-            together = self._attend(group.flatten(0, 3), bias if mask is None else bias + mask)
-            attended[(slice(None), *place)] = together.view(group.shape)
-        x = attended.view(clips, *counts, *window, channels).permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(padded)
-        if any(shift):
-            x = x.roll(shift, (1, 2, 3))
-        return x[:, : size[0], : size[1], : size[2]]
+        return WindowLayout(list(size), window, shift)
 
     def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
         """Windows (n, tokens, C) and what is added to their scores to (n, tokens, C)."""
-        n, tokens, _ = windows.shape
-        at_once = n if torch.is_grad_enabled() else max(1, TOKENS_AT_ONCE // tokens)
-        parts = []
-        for part in windows.split(at_once):
-            query, key, value = self.qkv(part).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-            read = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-            parts.append(self.proj(read.transpose(1, 2).flatten(2)))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self.proj(self.read(self.qkv(windows), bias))
+
+    def read(self, projected: Tensor, bias: Tensor) -> Tensor:
+        """Queries, keys and values (n, tokens, 3C) and what is added to scores to what is read, (n, tokens, C)."""
+        query, key, value = projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        return read.transpose(1, 2).flatten(2)
 
 
 class WindowBlock(SwinTransformerBlock):
     """Attention in windows, then an MLP, each with a norm before and a residual around it."""
 
+    attn: WindowAttention
+
     def __init__(self, *sizes: Any, **options: Any) -> None:
         super().__init__(*sizes, **{**options, "attn_layer": WindowAttention})  # torchvision names its own
+        speed_up_linear_layers(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, H, W, C) to the same shape."""
-        x = x + self.stochastic_depth(self.attn(self.norm1(x)))
+        """(B, T, H, W, C) to the same shape; in place where no gradient is asked for."""
         if torch.is_grad_enabled():
+            x = x + self.stochastic_depth(self.attn(self.norm1(x)))
             return x + self.stochastic_depth(self.mlp(self.norm2(x)))
-        for part in x.view(-1, x.shape[-1]).split(TOKENS_AT_ONCE):
-            part += self.mlp(self.norm2(part))
+        layout = self.attn.layout(x.shape[1:4])
+        token = torch.arange(math.prod(layout.size), device=x.device).view(1, *layout.size, 1)
+        token = F.pad(token, layout.padding, value=-1)  # where each window's tokens are in the clip; -1 is padding
+        if any(layout.shift):
+            token = token.roll([-s for s in layout.shift], (1, 2, 3))
+        token = into_windows(token, layout)[0, ..., 0]  # (windows in time, down, across, tokens of a window)
+        bias = self.attn.get_relative_position_bias(layout.window)
+        at_once = max(1, TOKENS_AT_ONCE // math.prod(layout.window))
+        for clip in x:
+            cells = clip.view(-1, x.shape[-1])
+            for place, mask in window_groups(layout, x.device):
+                added = (bias if mask is None else bias + mask).to(x.dtype)
+                for windows in token[place].flatten(0, 2).split(at_once):
+                    self._replace(cells, windows, added)
         return x
 
+    def _replace(self, cells: Tensor, windows: Tensor, bias: Tensor) -> None:
+        """Put the block's output in the place of its input in some windows, which nothing else looks at.
 
-def window_groups(
-    counts: list[int], window: list[int], shift: list[int], device: torch.device
-) -> Iterator[tuple[tuple[slice, ...], Tensor | None]]:
+        Args:
+            cells: (T·H·W, C); windows: (n, tokens) indices of cells, -1 on padding; bias: added to their scores.
+        """
+        there = windows.flatten()
+        real = there >= 0
+        whole = bool(real.all())
+        if not whole:
+            there = there[real]
+        x = cells[there]
+        projected = self.attn.qkv(self.norm1(x))
+        if not whole:  # padding is zeros, of which the projection leaves its bias
+            spread = self.attn.qkv.bias.to(projected.dtype).repeat(windows.numel(), 1)
+            spread[real] = projected
+            projected = spread
+        read = self.attn.read(projected.view(*windows.shape, -1), bias).flatten(0, 1)
+        x = x + self.attn.proj(read if whole else read[real])
+        first, _, _, last, _ = self.mlp
+        cells[there] = x + last(first(self.norm2(x), "gelu"))
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """How a clip is cut into windows; all of it frames, rows, columns.
+
+    Attributes:
+        size: of the clip.
+        window: of a window.
+        shift: by how much the clip is rolled before it is cut.
+    """
+
+    size: list[int]
+    window: list[int]
+    shift: list[int]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many windows there are, along each side."""
+        return [-(-side // part) for side, part in zip(self.size, self.window, strict=True)]
+
+    @property
+    def padding(self) -> list[int]:
+        """What makes a clip (..., T, H, W, C) one of whole windows, as `torch.nn.functional.pad` takes it."""
+        missing = [n * part - side for n, part, side in zip(self.counts, self.window, self.size, strict=True)]
+        return [0, 0, 0, missing[2], 0, missing[1], 0, missing[0]]
+
+
+def into_windows(x: Tensor, layout: WindowLayout) -> Tensor:
+    """Padded clips (B, T, H, W, C) to (B, windows in time, down, across, tokens of a window, C)."""
+    sides = [n for pair in zip(layout.counts, layout.window, strict=True) for n in pair]
+    x = x.view(len(x), *sides, x.shape[-1])
+    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4, 6)
+
+
+def window_groups(layout: WindowLayout, device: torch.device) -> Iterator[tuple[tuple[slice, ...], Tensor | None]]:
     """Windows that share a mask: where they are among all windows, and what is added to their scores.
 
     A shift rolls the first cells of a side behind its last: only the last window of a side holds cells that are no
@@ -93,11 +165,11 @@ def window_groups(
     """
     sides = [
         [(slice(None), 0)] if not s else [(slice(0, n - 1), 0), (slice(n - 1, n), s)] if n > 1 else [(slice(None), s)]
-        for n, s in zip(counts, shift, strict=True)
+        for n, s in zip(layout.counts, layout.shift, strict=True)
     ]
     for kind in product(*sides):
         places, rolled = zip(*kind, strict=True)
-        yield places, window_mask(window, rolled, device) if any(rolled) else None
+        yield places, window_mask(layout.window, rolled, device) if any(rolled) else None
 
 
 def window_mask(window: list[int], rolled: tuple[int, ...], device: torch.device) -> Tensor:

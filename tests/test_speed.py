@@ -1,0 +1,148 @@
+"""`sgmg bench`, and that what makes the network fast leaves its results as they are."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import tiny_config
+from torch import Tensor, nn
+from torchvision.models.swin_transformer import SwinTransformerBlock
+from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
+
+from sgmg.data.synthetic import SyntheticConfig, SyntheticVideos
+from sgmg.model import SgMg
+from sgmg.model.deformable import DeformableAttention, sample_levels
+from sgmg.model.fusion import SpectralFilter
+from sgmg.model.linear import Linear, linear
+from sgmg.model.windows import WindowBlock
+from sgmg.segmenter import Segmenter
+from sgmg.speed import STAGES, stage_times
+
+JSON_KEYS = {
+    "seconds_per_frame",
+    "peak_memory_gb",
+    "gflop_per_frame",
+    "matmul_gflops",
+    "normalized_gflop",
+    "stages",
+}
+
+
+def test_bench_measures_a_model(run, model) -> None:
+    words = ("bench", "--model", model, "--frames", 2, "--size", "150x200", "--expressions", 2, "--repeats", 1)
+    code, out, _ = run(*words, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert set(result) >= JSON_KEYS
+    assert (result["frames"], result["size"], result["expressions"]) == (2, [150, 200], 2)
+    assert result["dtype"] == "bfloat16"
+    assert result["normalized_gflop"] == pytest.approx(result["seconds_per_frame"] * result["matmul_gflops"])
+    assert sum(result["stages"].values()) == pytest.approx(result["seconds_per_frame"], rel=0.01)
+    assert 0 < result["gflop_per_frame"] < 10
+    assert 0.1 < result["peak_memory_gb"] < 100
+
+
+def test_bench_says_what_it_cannot_do(run) -> None:
+    assert run("bench", "--size", "huge")[::2] == (
+        2,
+        "Error: --size 'huge' is not understood: write it like 360x640.\n",
+    )
+    assert run("bench", "--size", "2x3")[0] == 2
+    assert run("bench", "--model", "no/such", "--size", "160x160")[0] == 2
+    code, _, error = run("bench", "--dtype", "int3")
+    assert (code, error) == (2, "Error: 'int3' is no type to compute with; choose float32 or bfloat16.\n")
+
+
+def test_stages_are_watched_only_while_asked(tiny_model: SgMg) -> None:
+    frames, ids = torch.randn(1, 2, 3, 144, 144), torch.tensor([[2, 5, 3]])
+    with torch.no_grad(), stage_times(tiny_model) as times:
+        tiny_model(frames, None, ids, torch.ones_like(ids))
+    assert set(times) == set(STAGES)
+    assert all(seconds > 0 for name, seconds in times.items() if name != "masks")  # nobody asked for masks
+    before = dict(times)
+    with torch.no_grad():
+        tiny_model(frames, None, ids, torch.ones_like(ids))
+    assert times == before
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
+def test_a_linear_layer_is_that_of_pytorch(activation: str) -> None:
+    torch.manual_seed(0)
+    layer, x = Linear(6, 5), torch.randn(2, 3, 6)
+    plain = F.linear(x, layer.weight, layer.bias)
+    expected = {"none": plain, "relu": plain.relu(), "gelu": F.gelu(plain)}[activation]
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x, activation), expected)
+        torch.testing.assert_close(linear(x, layer.weight, None), F.linear(x, layer.weight))
+    torch.testing.assert_close(layer(x, activation), expected)  # with a gradient
+
+
+def test_a_linear_layer_in_bfloat16_follows_its_weights() -> None:
+    layer, x = Linear(4, 4), torch.randn(3, 4)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+        layer.weight.zero_()  # weights that were cast before are not used again
+        layer.bias.zero_()
+        assert not layer(x).any()
+
+
+class TorchvisionBlock(SwinTransformerBlock):
+    def __init__(self, *sizes: object) -> None:
+        super().__init__(*sizes, attn_layer=ShiftedWindowAttention3d)
+
+
+@pytest.mark.parametrize("shift", [[0, 0, 0], [4, 3, 3]], ids=["unshifted", "shifted"])
+@pytest.mark.parametrize("size", [(3, 14, 14), (9, 10, 15), (17, 5, 8)], ids=str)
+def test_window_blocks_are_those_of_torchvision(shift: list[int], size: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    theirs = TorchvisionBlock(16, 2, [8, 7, 7], shift).eval()
+    ours = WindowBlock(16, 2, [8, 7, 7], shift).eval()
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, *size, 16)
+    expected = theirs(x)
+    torch.testing.assert_close(ours(x), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x.clone()), expected)
+
+
+def test_reading_rows_of_a_table_is_sampling() -> None:
+    torch.manual_seed(0)
+    attention = DeformableAttention(tiny_config())
+    nn.init.normal_(attention.sampling_offsets.weight, std=2)  # far out of the maps, too
+    nn.init.normal_(attention.attention_weights.weight)
+    shapes = [(9, 7), (5, 4), (3, 2), (2, 1)]
+    cells = sum(h * w for h, w in shapes)
+    query, memory = torch.randn(2, cells, 32), torch.randn(2, cells, 32)
+    reference, mask = torch.rand(2, cells, 4, 2) * 1.4 - 0.2, torch.rand(2, cells) < 0.1
+
+    def straightforward() -> Tensor:
+        value = attention.value_proj(memory).masked_fill(mask[..., None], 0).unflatten(2, (4, -1))
+        return attention.output_proj(sample_levels(value, shapes, *attention.samples(query, reference, shapes)))
+
+    with torch.no_grad():
+        fast = attention(query, reference, memory, shapes, mask)
+    torch.testing.assert_close(fast, straightforward(), atol=2e-5, rtol=1e-4)
+
+
+def test_the_gate_of_a_spectral_filter_needs_no_convolution() -> None:
+    torch.manual_seed(0)
+    spectral, x = SpectralFilter(32), torch.randn(2, 32, 5, 9)
+    with torch.no_grad():
+        quick = spectral.amount(x)
+    torch.testing.assert_close(quick, spectral.amount(x))  # with a gradient, by the convolution
+
+
+def test_bfloat16_masks_of_the_default_model_agree_with_float32_ones() -> None:
+    videos = SyntheticVideos(SyntheticConfig(length=4, objects=(2, 3)), seed=5)
+    exact, rough = (Segmenter.from_pretrained(device="cpu", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    agreement = []
+    for index in range(2):
+        video = videos[index]
+        # Without a threshold, which turns a score's last digit into a whole mask.
+        sentences = [expression.text for expression in video.expressions[:3]]
+        ours, theirs = (s(video.frames, sentences, min_score=0).masks for s in (exact, rough))
+        both, either = (ours & theirs).sum((2, 3)), (ours | theirs).sum((2, 3))
+        agreement.append(np.where(either == 0, 1.0, both / np.maximum(either, 1)))
+    assert np.mean(agreement) >= 0.99

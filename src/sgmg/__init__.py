@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgmg.model import SgMg, SgMgConfig
+    from sgmg.progress import Cancelled, cancellable
     from sgmg.segmentation import Segmentation
     from sgmg.segmenter import Segmenter
 
-__all__ = ["Segmentation", "Segmenter", "SgMg", "SgMgConfig", "__version__"]
+__all__ = ["Cancelled", "Segmentation", "Segmenter", "SgMg", "SgMgConfig", "__version__", "cancellable"]
 
 # Imported when first asked for: torch takes seconds, and `sgmg --help` needs none of it.
 _HOMES = {
+    "Cancelled": "sgmg.progress",
     "Segmentation": "sgmg.segmentation",
     "Segmenter": "sgmg.segmenter",
     "SgMg": "sgmg.model",
     "SgMgConfig": "sgmg.model",
+    "cancellable": "sgmg.progress",
 }
 
 

@@ -172,7 +172,7 @@ def _label(text: str, colour: tuple[int, int, int], size: tuple[int, int]) -> Im
     """A text on its colour, at most two lines and half of the picture wide; None if nothing fits."""
     height, width = size
     points = max(10, round(min(height, width) / 27))
-    text = " ".join(text.split())
+    text = " ".join(text.split())[:500]  # more than two lines hold; measuring a text is slow
     font = _font(points, text)
     margin = max(2, points // 4)
     room = max(0.5 * width, min(width, 160)) - 2 * margin

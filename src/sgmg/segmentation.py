@@ -1,29 +1,34 @@
-"""What a segmentation found: masks, boxes and scores over time, and saving them."""
+"""What a segmentation found: masks, boxes and scores over time; saving them in many formats, and loading them."""
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco
 
 import sgmg
 from sgmg.errors import InputError
+from sgmg.formats import DEFAULT_FORMATS, FORMATS, Format, choose_formats
+from sgmg.formats.frames import FoundFrame, Subject
 from sgmg.output import new_folder
-from sgmg.overlay import Painter, colour_of
-from sgmg.recording import VideoRecording
-from sgmg.video import ArrayVideo, Video
+from sgmg.overlay import colour_of
+from sgmg.progress import Progress
+from sgmg.video import ArrayVideo, Video, VideoSource
 
-OVERLAY, MASKS, RESULT = "overlay.mp4", "masks", "result.json"
+if TYPE_CHECKING:
+    from supervision import Detections
+
+RESULT = "result.json"
+
+_log = logging.getLogger(__name__)
 
 
 class Rle(TypedDict):
@@ -35,7 +40,14 @@ class Rle(TypedDict):
 
 def encode_masks(masks: np.ndarray) -> list[Rle]:
     """(T, H, W) bool to one run-length encoding a frame."""
-    return coco.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    rles: list[Rle] = coco.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
+    return rles
+
+
+def decode_masks(rles: Sequence[Rle], size: tuple[int, int]) -> np.ndarray:
+    """Run-length encodings of E masks of (H, W) to (E, H, W) bool."""
+    found = [coco.decode(rle) for rle in rles]
+    return np.stack(found).astype(bool) if found else np.zeros((0, *size), dtype=bool)
 
 
 @dataclass
@@ -47,7 +59,7 @@ class Segmentation:
 
     Attributes:
         expressions: the E sentences.
-        rles: rles[e][t] is expression e's mask in frame t.
+        rles: `rles[e][t]` is expression e's mask in frame t.
         frame_scores: (E, T) float32 in [0, 1], how sure the model is of each expression in each frame.
         size: (H, W).
         fps: average frames per second.
@@ -81,7 +93,14 @@ class Segmentation:
         frame_scores: np.ndarray | None = None,
         video: Video | np.ndarray | None = None,
     ) -> Segmentation:
-        """From (E, T, H, W) bool masks made elsewhere, scored 1 where nothing else is given."""
+        """From masks made elsewhere, to save and draw them as if they had been found here.
+
+        Args:
+            masks: (E, T, H, W) bool.
+            expressions: the E sentences.
+            frame_scores: (E, T) in [0, 1]; 1 everywhere by default.
+            video: the frames, T of them, (T, H, W, 3) uint8 or a `Video`; without them there is no overlay.
+        """
         masks = np.asarray(masks, dtype=bool)
         count, length, height, width = masks.shape
         if frame_scores is None:
@@ -100,6 +119,24 @@ class Segmentation:
             video=frames,
         )
 
+    @classmethod
+    def load(cls, result: str | Path, video: VideoSource | None = None) -> Segmentation:
+        """Read a saved result again, to look at it or to save it in other formats.
+
+        >>> Segmentation.load("out").save("out-coco", format="coco")
+
+        Args:
+            result: the folder that was saved, or its result.json; only that file is read.
+            video: the frames; by default the source, where it still is at the path by which it was segmented.
+                Without it, `video` is None, and only formats that need no frames can be saved.
+
+        Raises:
+            InputError: there is no result, it is damaged, or the video is of another size.
+        """
+        from sgmg.result_file import load_result
+
+        return load_result(result, video)
+
     @property
     def masks(self) -> np.ndarray:
         """All masks, (E, T, H, W) bool; E x T x H x W bytes."""
@@ -110,13 +147,12 @@ class Segmentation:
 
     def masks_of(self, frame: int) -> np.ndarray:
         """The masks of one frame, (E, H, W) bool."""
-        found = [coco.decode(track[frame]) for track in self.rles]
-        return np.stack(found).astype(bool) if found else np.zeros((0, *self.size), dtype=bool)
+        return decode_masks([track[frame] for track in self.rles], self.size)
 
     @property
     def scores(self) -> np.ndarray:
         """(E,) float32: each expression's mean over frames."""
-        return self.frame_scores.mean(axis=1, dtype=np.float64).astype(np.float32)
+        return np.asarray(self.frame_scores.mean(axis=1, dtype=np.float64), np.float32)
 
     @cached_property
     def boxes(self) -> np.ndarray:
@@ -130,115 +166,145 @@ class Segmentation:
         """Number of frames."""
         return len(self.frame_names)
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: a strip of painted frames, and each expression's scores over time."""
+        from sgmg.notebook import as_html
+
+        return as_html(self)
+
+    def to_detections(self, frame: int) -> Detections:
+        """One frame for the supervision library: `Detections` of the n objects that are seen in it.
+
+        They hold `xyxy` (n, 4), `mask` (n, H, W) bool, `confidence` (n,), the frame's scores, `class_id` and
+        `tracker_id` (n,), the expressions' indices, and `data["class_name"]`, the expressions.
+
+        >>> detections = result.to_detections(0)
+        >>> supervision.MaskAnnotator().annotate(image, detections)
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError as error:
+            raise InputError("supervision is not installed; get it with `pip install sgmg[supervision]`.") from error
+        masks = self.masks_of(frame)
+        seen = np.flatnonzero(masks.any(axis=(1, 2)))
+        return Detections(
+            xyxy=self.boxes[seen, frame],
+            mask=masks[seen],
+            confidence=self.frame_scores[seen, frame],
+            class_id=seen,
+            tracker_id=seen.copy(),
+            data={"class_name": np.array(self.expressions, dtype=np.str_)[seen]},
+        )
+
     def save(
         self,
         folder: str | Path,
+        format: str | Sequence[str] = DEFAULT_FORMATS,
         overwrite: bool = False,
-        progress: Callable[[float, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> Path:
-        """Write overlay.mp4, masks/EXPRESSION/FRAME.png and result.json.
+        """Write result.json, and the masks in one or several formats: by default overlay.mp4 and masks as PNG.
 
-        The folder appears only when all of it is written. The overlay has the video's size (an odd one
-        grows by a pixel, as H.264 wants), frame rate, timestamps and sound. Mask files hold one channel
-        of 0 and 255, at exactly the video's size.
+        >>> result.save("out", format=["cutout-webm", "coco"])
+
+        The folder appears only when all of it is written. Videos have the source's size (an odd one grows by a
+        pixel where H.264 wants it), frame rate, timestamps and sound. However long the video, a few of its frames
+        are in memory at a time; it is decoded once for all formats, and not at all where none needs its pictures.
 
         Args:
             folder: made by this; its parents too.
+            format: names from `sgmg.formats.FORMATS`.
             overwrite: replace an earlier result, once the new one is complete.
-            progress: called with (frames written, frames in all).
+            progress: called with (frames written, frames in all). What it raises ends the saving.
 
         Raises:
-            InputError: the folder exists, the disk is full, or the video is not there any more.
+            InputError: there is no such format, the folder exists, the disk is full, or the video is needed and
+                not there any more.
         """
+        from sgmg.result_file import write_result
+
+        formats = choose_formats(format)
         place = Path(folder).expanduser().resolve()
-        if self.video is None:
-            raise InputError("The frames are not at hand any more; set `video` to draw the overlay on.")
-        if self.video.path is not None and place in (self.video.path, *self.video.path.parents):
+        needed = [form.name for form in formats if form.needs_frames]
+        if needed and self.video is None:
+            raise InputError(f"The frames are not at hand any more; set `video` to save {needed[0]}.")
+        source = None if self.video is None else self.video.path
+        if source is not None and place in (source, *source.parents):
             raise InputError(f"'{folder}' holds the video itself; choose another output.")
+        subject = Subject(self.expressions, self.size, self.fps, self.source, self.video)
         with new_folder(place, overwrite, marker=RESULT) as draft:
             if progress is not None:
                 progress(0, len(self))
-            folders = [draft / MASKS / name for name in self._folder_names()]
-            for masks in folders:
-                masks.mkdir(parents=True)
-            painter = Painter(self.expressions, self.size)
-            with VideoRecording(draft / OVERLAY, like=self.video) as recording:
-                for index, frame in enumerate(self._frames_again()):
-                    masks_now = self.masks_of(index)
-                    for masks, mask in zip(folders, masks_now, strict=True):
-                        file = masks / f"{self.frame_names[index]}.png"
-                        Image.fromarray(mask.astype(np.uint8) * 255).save(file, compress_level=1)
-                    recording.write(painter.paint(frame.image, masks_now), frame.time, frame.duration)
+            with ExitStack() as stack:
+                writers = [stack.enter_context(form.open(draft, subject)) for form in formats]
+                for found in self._frames(with_pixels=bool(needed)):
+                    for write in writers:
+                        write(found)
                     if progress is not None:
-                        progress(index + 1, len(self))
-            (draft / RESULT).write_text(self._as_json(), encoding="utf-8")
+                        progress(found.index + 1, len(self))
+            summary = self.summary_of(self.scores, len(self), formats)
+            write_result(draft / RESULT, summary, self._frame_records)
+        _log.info("saved %d frames to %s as %s", len(self), place, ", ".join(form.name for form in formats))
         return place
 
-    def _frames_again(self) -> Iterator[Any]:
-        assert self.video is not None
-        count = 0
-        for frame in self.video:
-            if count == len(self):
-                break
-            yield frame
-            count += 1
-        if count < len(self):
-            raise InputError(f"'{self.source}' has become shorter since it was segmented; try again.")
+    def _frames(self, with_pixels: bool) -> Iterator[FoundFrame]:
+        """What was found, frame by frame; with their pictures, the video is read again."""
+        frames = iter(self.video) if with_pixels and self.video is not None else None
+        for index, name in enumerate(self.frame_names):
+            time, duration, pixels = Fraction(float(self.times[index])), 1 / self.fps, None
+            if frames is not None:
+                frame = next(frames, None)
+                if frame is None:
+                    raise InputError(f"'{self.source}' has become shorter since it was segmented; try again.")
+                time, duration, pixels = frame.time, frame.duration, frame.image
+            rles = [track[index] for track in self.rles]
+            yield FoundFrame(index, name, time, duration, rles, self.frame_scores[:, index], pixels)
 
-    def _folder_names(self) -> list[str]:
-        return [f"{index}-{_slug(text)}" for index, text in enumerate(self.expressions)]
+    def summary(self, format: str | Sequence[str] = DEFAULT_FORMATS) -> dict[str, Any]:
+        """What `result.json` says of a result saved in these formats, without the frames: plain values."""
+        return self.summary_of(self.scores, len(self), choose_formats(format))
 
-    def summary(self) -> dict[str, Any]:
-        """What `result.json` says, without the frames: plain values."""
-        return {
+    def summary_of(self, scores: np.ndarray, frame_count: int, formats: Sequence[Format]) -> dict[str, Any]:
+        """`summary` of a run whose frames are not in memory: with their number and mean scores (E,) given."""
+        subject = Subject(self.expressions, self.size, self.fps, self.source)
+        summary: dict[str, Any] = {
             "sgmg": sgmg.__version__,
             "source": self.source,
             "width": self.size[1],
             "height": self.size[0],
             "frame_rate": round(float(self.fps), 6),
             "frame_rate_exact": f"{self.fps.numerator}/{self.fps.denominator}",
-            "frame_count": len(self),
+            "frame_count": frame_count,
             "model": self.model,
             "settings": self.settings,
             "warnings": self.warnings,
-            "overlay": OVERLAY,
-            "expressions": [
-                {
-                    "expression": text,
-                    "masks": f"{MASKS}/{folder}",
-                    "colour": colour_of(index),
-                    "score": round(float(score), 6),
-                }
-                for index, (text, folder, score) in enumerate(
-                    zip(self.expressions, self._folder_names(), self.scores, strict=True)
-                )
-            ],
+            "files": {form.name: form.place for form in formats},
+            "expressions": [],
         }
-
-    def _as_json(self) -> str:
-        """`summary` with the frames of every expression, one a line, so that people can read it too."""
-        summary = self.summary()
-        for index, expression in enumerate(summary["expressions"]):
-            expression["frames"] = f"\0{index}"
-        text = json.dumps(summary, indent=2, ensure_ascii=False)
-        for index in range(len(self.expressions)):
-            lines = ",\n        ".join(json.dumps(record) for record in self._frame_records(index))
-            text = text.replace(f'"\\u0000{index}"', f"[\n        {lines}\n      ]")
-        return text + "\n"
+        for index, (text, name, score) in enumerate(zip(self.expressions, subject.names, scores, strict=True)):
+            entry = {"expression": text, "colour": colour_of(index), "score": round(float(score), 6)}
+            if FORMATS["masks"] in formats:
+                entry["masks"] = f"{FORMATS['masks'].place}/{name}"
+            summary["expressions"].append(entry)
+        return summary
 
     def _frame_records(self, expression: int) -> Iterator[dict[str, Any]]:
         for index, rle in enumerate(self.rles[expression]):
-            box = self.boxes[expression, index]
-            yield {
-                "frame": self.frame_names[index],
-                "time": round(float(self.times[index]), 6),
-                "score": round(float(self.frame_scores[expression, index]), 6),
-                "box": box.tolist() if box.any() else None,
-                "rle": {"size": list(self.size), "counts": rle["counts"].decode("ascii")},
-            }
+            score = float(self.frame_scores[expression, index])
+            yield frame_record(self.frame_names[index], float(self.times[index]), score, rle)
 
 
-def _slug(text: str) -> str:
-    """A name for any file system: "The dog's ball!" becomes "the-dog-s-ball"."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", plain.lower())[:60].strip("-") or "expression"
+def frame_record(name: str, time: float, score: float, rle: Rle) -> dict[str, Any]:
+    """What result.json says of one expression in one frame."""
+    x, y, width, height = np.asarray(coco.toBbox(rle), np.float32)
+    box = [float(x), float(y), float(x + width), float(y + height)]
+    return {
+        "frame": name,
+        "time": round(time, 6),
+        "score": round(score, 6),
+        "box": box if any(box) else None,
+        "rle": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+    }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,17 +19,27 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from sgmg.clips import Cut, SegmentedClip, Window, windows
 from sgmg.errors import InputError, InputWarning
-from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMg, TextFeatures, VisualFeatures
+from sgmg.formats import DEFAULT_FORMATS, choose_formats
+from sgmg.journal import FinishedClip
+from sgmg.live import TIMEOUT, StreamSource, open_stream
+from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, Prediction, SgMg, TextFeatures, VisualFeatures
+from sgmg.output import check_output
+from sgmg.progress import Progress
 from sgmg.segmentation import Rle, Segmentation, encode_masks
-from sgmg.video import Video, VideoSource, open_video
+from sgmg.to_folder import OnFrame, Saved, segment_to_folder
+from sgmg.tracking import IdentityTracker
+from sgmg.video import Frame, Video, VideoSource, open_video
 
 Dtype = Literal["float32", "bfloat16"]
-Progress = Callable[[float, int | None], None]
 
 DEFAULT_MODEL = "sgmg-lite"
 
+_log = logging.getLogger(__name__)
 _WEIGHTS = Path(__file__).parent / "weights"
+# Of an expression: no text encoder takes as many, and tokenizers are slow on more, or fail.
+_MOST_CHARACTERS = 10_000
 # Full-size logits are made for this many frames at once; float32, four bytes a pixel.
 _FRAMES_AT_ONCE = 4
 
@@ -69,6 +80,8 @@ class Segmenter:
         Args:
             model: a model folder, the name of an embedded model, or a Hub id; by default the embedded
                 `sgmg-lite`.
+            device: "auto" (CUDA, else MPS, else CPU), or a device as PyTorch names it.
+            dtype: "float32" or "bfloat16".
 
         Raises:
             InputError: there is no such model, or it is incomplete; or no such device.
@@ -86,6 +99,7 @@ class Segmenter:
             network = SgMg.from_pretrained(place)
         except ModelError as error:
             raise InputError(str(error)) from error
+        _log.info("loaded %s for %s in %s", place, device, dtype)
         return cls(network, device=device, dtype=dtype, name=str(model or DEFAULT_MODEL))
 
     def __call__(
@@ -97,6 +111,9 @@ class Segmenter:
         long_side: int | None = None,
         min_score: float | None = None,
         progress: Progress | None = None,
+        *,
+        overlap: int | None = None,
+        every: int = 1,
     ) -> Segmentation:
         """Segment one object for each expression in every frame.
 
@@ -107,13 +124,19 @@ class Segmenter:
             video: a file, a folder of images, an array or tensor; see `sgmg.video.open_video`.
             expressions: sentences, each about one object.
             clip_length: frames that the network sees together; "all" for the whole video, 1 for single
-                frames. In each clip the query with the best mean score is the object.
-            short_side: frames are resized to this many pixels on their shorter side, unless that makes
-            long_side: the longer one longer than this; by default the model's own sizes (mostly 360, 640).
+                frames. In the first clip the query with the best mean score is the object.
+            short_side: pixels on the shorter side that frames are resized to for the network; by default the
+                model's own.
+            long_side: pixels that the longer side has at most then; by default the model's own.
             min_score: a frame that scores lower gets an empty mask, since the object may not be there; by
                 default the model's own threshold.
             progress: called with (frames done, frames in all, or None if unknown) now and then; the frames
                 done are fractional while a clip is worked on. What it raises ends the segmentation.
+            overlap: frames that a clip shares with the one before, so that one object keeps its identity over
+                clips (see `sgmg.tracking`); 0 makes clips independent. By default a sixth of a clip for models
+                with several queries, and 0 for those with one, which have nothing to choose from.
+            every: only every N-th frame is given to the network; those between repeat the masks and scores of
+                the last one that was.
 
         Returns:
             the masks at the video's own size.
@@ -121,34 +144,167 @@ class Segmenter:
         Raises:
             InputError: the video cannot be read, or an argument cannot be used.
         """
+        run = self.clips(
+            video,
+            expressions,
+            clip_length,
+            short_side,
+            long_side,
+            min_score,
+            progress,
+            overlap=overlap,
+            every=every,
+        )
+        for _ in run:
+            pass
+        return run.result()
+
+    def clips(
+        self,
+        video: VideoSource,
+        expressions: str | Sequence[str],
+        clip_length: int | Literal["all"] = 36,
+        short_side: int | None = None,
+        long_side: int | None = None,
+        min_score: float | None = None,
+        progress: Progress | None = None,
+        *,
+        overlap: int | None = None,
+        every: int = 1,
+        keep_images: bool = False,
+    ) -> ClipRun:
+        """The same as a call, clip by clip: what was found can be shown while the rest is still worked on.
+
+        >>> run = segmenter.clips("dog.mp4", ["the dog"], keep_images=True)
+        >>> for clip in run:
+        ...     for index, frame in enumerate(clip.frames):
+        ...         show(frame.image, clip.masks_of(index), f"{frame.time} s")  # (H, W, 3), (1, H, W)
+        >>> result = run.result()  # a Segmentation of all clips so far, as the call gives it
+
+        Leaving the loop early ends the work; `run.result()` is then the part that is done.
+
+        Args:
+            keep_images: give the frames' images with each clip (`SegmentedClip.frames`); they are let go of with it.
+
+        The other arguments are those of a call.
+
+        Raises:
+            InputError: the video cannot be read, or an argument cannot be used.
+        """
         sentences = _checked(expressions)
-        if clip_length != "all" and (not isinstance(clip_length, int) or clip_length < 1):
-            raise InputError(f"A clip of {clip_length} frames is not possible; give 1 or more, or 'all'.")
+        cut = Cut(clip_length, self._overlap(clip_length, overlap), every)
         sides, threshold = self._sides(short_side, long_side), self._threshold(min_score)
-        source = open_video(video)
-        timeline, tracks = _Timeline(), [_Track() for _ in sentences]
-        _report(progress, 0, source)
-        with self._computing():
-            texts, notes = self._encode_expressions(sentences)
-            for clip in timeline.clips(source, None if clip_length == "all" else clip_length, sides):
-                before, length = len(timeline) - len(clip), len(clip)
-                visual = self._encode_clip(clip)
-                found: list[_Track] = []
-                for text in texts:
-                    _report(progress, before + length * (len(found) + 1) / (len(sentences) + 1), source)
-                    found += self._segment(visual, text, source.size, threshold)
-                for track, part in zip(tracks, found, strict=True):
-                    track.extend(part)
-                _report(progress, len(timeline), source)
-        if progress is not None:
-            progress(len(timeline), len(timeline))
-        return self._result(source, timeline, sentences, tracks, notes, clip_length, sides, threshold)
+        return ClipRun(self, open_video(video), sentences, cut, sides, threshold, progress, keep_images)
+
+    def to_folder(
+        self,
+        video: VideoSource,
+        expressions: str | Sequence[str],
+        folder: str | Path,
+        format: str | Sequence[str] = DEFAULT_FORMATS,
+        clip_length: int | Literal["all"] = 36,
+        short_side: int | None = None,
+        long_side: int | None = None,
+        min_score: float | None = None,
+        progress: Progress | None = None,
+        *,
+        overlap: int | None = None,
+        every: int = 1,
+        overwrite: bool = False,
+        resume: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> Saved:
+        """The same as a call and `Segmentation.save`, clip by clip: an hour of video needs the memory of a minute.
+
+        >>> segmenter.to_folder("film.mkv", ["the dog"], "out", resume=True)
+
+        What is finished is kept on disk until all is; see `sgmg.to_folder`.
+
+        Args:
+            folder: made by this; its parents too. It appears only when all of it is written.
+            format: names from `sgmg.formats.FORMATS`.
+            overwrite: replace an earlier result, and, without `resume`, what an interrupted run left.
+            resume: go on where a run with the same arguments was interrupted, if one was. The result is the same as
+                if it had not been.
+            on_frame: called with each frame (a `sgmg.formats.frames.FoundFrame`) when it has been written.
+
+        The other arguments are those of a call; of videos that are read only once (`sgmg.live.open_stream`), images
+        are kept for the clip at hand.
+
+        Raises:
+            InputError: the video cannot be read, the folder exists, the disk is full, an argument cannot be used, or
+                an interrupted run of this folder was another, or is not to be gone on with.
+        """
+        formats, source = choose_formats(format), open_video(video)
+        place = check_output(folder, overwrite)
+        sentences = _checked(expressions)
+        cut = Cut(clip_length, self._overlap(clip_length, overlap), every)
+        sides, threshold = self._sides(short_side, long_side), self._threshold(min_score)
+        keep_images = not source.can_be_read_again
+        run = ClipRun(self, source, sentences, cut, sides, threshold, progress, keep_images, keep_masks=False)
+        return segment_to_folder(run, place, formats, overwrite, resume, on_frame)
+
+    def stream(
+        self,
+        frames: StreamSource,
+        expressions: str | Sequence[str],
+        clip_length: int = 8,
+        short_side: int | None = None,
+        long_side: int | None = None,
+        min_score: float | None = None,
+        *,
+        overlap: int | None = None,
+        every: int = 1,
+        timeout: float = TIMEOUT,
+    ) -> Stream:
+        """Frames in, masks out, for as long as frames come, in memory that does not grow.
+
+        >>> for frame, masks in segmenter.stream("/dev/video0", ["the dog"]):
+        ...     show(frame.image, masks)  # (H, W, 3) uint8, (1, H, W) bool
+
+        The network sees `clip_length` frames together, so the masks of a frame come when the clip is complete: at most
+        `clip_length * every - 1` frames later (`Stream.delay`; 7 by default), plus the time the clip takes. A camera or
+        network stream that is faster than that loses frames, which `Stream.dropped` counts; everything else waits.
+
+        Args:
+            frames: an iterable of (H, W, 3) or (3, H, W) arrays or tensors or of PIL images, asked for one frame after
+                the other; a camera ("/dev/video0"), an address ("rtsp://…"), "-" for a video on standard input, an
+                open binary file; or any video. See `sgmg.live.open_stream`.
+            clip_length: frames that the network sees together. Longer clips know more of how things move, and come
+                later.
+            overlap: frames that a clip shares with the one before. They cost time, and come in less delay: after the
+                first clip `overlap * every` frames less.
+            timeout: seconds after which a camera, address or pipe that gives no frame has stalled, which is an error.
+
+        The other arguments are those of a call.
+
+        Returns:
+            an iterator over pairs of a `sgmg.video.Frame` (image, time, name) and its masks (E, H, W) bool.
+
+        Raises:
+            InputError: there is no such source, it stalls, or an argument cannot be used.
+        """
+        sentences = _checked(expressions)
+        if not isinstance(clip_length, int):
+            raise InputError("A stream may have no end; give a clip_length in frames.")
+        cut = Cut(clip_length, self._overlap(clip_length, overlap), every)
+        sides, threshold = self._sides(short_side, long_side), self._threshold(min_score)
+        video = open_stream(frames, timeout=timeout, waiting=clip_length * every)
+        return Stream(ClipRun(self, video, sentences, cut, sides, threshold, None, keep_images=True, keep_masks=False))
 
     def encode(self, clip: VideoSource, short_side: int | None = None, long_side: int | None = None) -> ClipFeatures:
         """Run the visual encoder over a clip, all of it at once, to ask about it often.
 
         >>> with segmenter.encode(clip) as features:
         ...     dog, ball = features.segment("the dog"), features.segment("the ball")
+
+        Args:
+            clip: what `sgmg.video.open_video` takes; memory grows with its length.
+            short_side: as for a call of the segmenter.
+            long_side: as for a call of the segmenter.
+
+        Raises:
+            InputError: the clip cannot be read, or a side cannot be used.
         """
         return ClipFeatures(self, open_video(clip), self._sides(short_side, long_side))
 
@@ -171,8 +327,14 @@ class Segmenter:
             raise InputError(f"Scores lie between 0 and 1; a lowest score of {threshold} is not possible.")
         return float(threshold)
 
+    def _overlap(self, clip_length: int | Literal["all"], overlap: int | None) -> int:
+        if overlap is not None:
+            return overlap
+        chooses = self.model.config.queries > 1 and isinstance(clip_length, int)
+        return clip_length // 6 if chooses and isinstance(clip_length, int) else 0
+
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """No gradients, fixed algorithms, the chosen precision; running out of memory in a sentence."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
@@ -198,7 +360,7 @@ class Segmenter:
         """
         features, notes = [], []
         for together in [sentences] if self.model.config.multi_object else [[sentence] for sentence in sentences]:
-            ids, attention = self.model.tokenize(list(together))
+            ids, attention = self.model.tokenize([sentence[:_MOST_CHARACTERS] for sentence in together])
             for sentence, row, real in zip(together, ids, attention.bool(), strict=True):
                 kept = self._kept_of(sentence, row[real].tolist())
                 if kept is not None:
@@ -212,7 +374,10 @@ class Segmenter:
     def _kept_of(self, sentence: str, ids: list[int]) -> str | None:
         """What truncation left of a sentence; None if all of it."""
         tokenizer = self.model.tokenizer
-        if tokenizer is None or len(tokenizer(sentence, verbose=False)["input_ids"]) <= len(ids):
+        if tokenizer is None:
+            return None
+        whole = len(sentence) <= _MOST_CHARACTERS
+        if whole and len(tokenizer(sentence, verbose=False)["input_ids"]) <= len(ids):
             return None
         return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
@@ -224,18 +389,17 @@ class Segmenter:
         self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int], min_score: float
     ) -> list[_Track]:
         """Each expression in one clip: the best query's masks at the video's size."""
-        tracks = []
-        for scores, logits in zip(*self._best(visual, text), strict=True):
-            rles: list[Rle] = []
-            for index, part in _at_size(logits, size):
-                rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
-            tracks.append(_Track(scores.tolist(), rles))
-        return tracks
+        return [
+            _track(scores, logits, size, min_score) for scores, logits in zip(*self._best(visual, text), strict=True)
+        ]
 
     def _best(self, visual: VisualFeatures, text: TextFeatures) -> tuple[np.ndarray, Tensor]:
         """Each expression's best query's scores (E, T) and mask logits (E, T, h, w), at the network's size."""
         prediction = self.model.decode(visual, text)
-        query = prediction.best_query()
+        return self._of_query(prediction, visual, prediction.best_query())
+
+    def _of_query(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> tuple[np.ndarray, Tensor]:
+        """The scores (E, T) and mask logits (E, T, h, w) of one query (E,) for each expression."""
         rows = torch.arange(len(query), device=query.device)
         scores = prediction.logits[rows, :, query, 0].float().sigmoid().cpu().numpy()
         return scores, self.model.optimise_masks(prediction, visual, query).float()
@@ -256,7 +420,7 @@ class Segmenter:
         sentences: list[str],
         tracks: list[_Track],
         notes: list[str],
-        clip_length: int | Literal["all"],
+        cut: Cut,
         sides: tuple[int, int],
         min_score: float,
     ) -> Segmentation:
@@ -269,18 +433,197 @@ class Segmenter:
             times=np.array(timeline.times, np.float64),
             frame_names=timeline.names,
             source=video.source,
-            video=video,
+            video=video if video.can_be_read_again else None,
             model=self.name,
-            settings={
-                "clip_length": clip_length,
-                "short_side": sides[0],
-                "long_side": sides[1],
-                "min_score": min_score,
-                "device": str(self.device),
-                "dtype": self.dtype,
-            },
+            settings=self._settings(cut, sides, min_score),
             warnings=[*video.problems, *notes],
         )
+
+    def _settings(self, cut: Cut, sides: tuple[int, int], min_score: float) -> dict[str, Any]:
+        """What a result depends on, for people and for runs that go on."""
+        return {
+            "clip_length": cut.length,
+            "overlap": cut.overlap,
+            "every": cut.every,
+            "short_side": sides[0],
+            "long_side": sides[1],
+            "min_score": min_score,
+            "device": str(self.device),
+            "dtype": self.dtype,
+        }
+
+
+class ClipRun(Iterator[SegmentedClip]):
+    """A segmentation under way, stepped clip by clip by iterating; made by `Segmenter.clips`.
+
+    All that goes from one clip to the next is here: the frames that the next clip shares (in the windows), the
+    expressions' features, and an `IdentityTracker` for each expression.
+
+    Attributes:
+        video: what is segmented.
+        expressions: the E sentences.
+        cut: how the video is cut into clips.
+        trackers: E of them; what they know of the clips so far.
+        done: frames so far.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        video: Video,
+        sentences: list[str],
+        cut: Cut,
+        sides: tuple[int, int],
+        min_score: float,
+        progress: Progress | None,
+        keep_images: bool,
+        keep_masks: bool = True,
+    ) -> None:
+        self.video, self.expressions, self.cut = video, sentences, cut
+        self.trackers = [IdentityTracker() for _ in sentences]
+        self._segmenter, self._sides, self._min_score = segmenter, sides, min_score
+        self._progress, self._keep_masks = progress, keep_masks
+        self.done = 0
+        self._earlier: Iterator[FinishedClip] = iter(())
+        self._last_earlier: FinishedClip | None = None
+        self._timeline, self._tracks = _Timeline(), [_Track() for _ in sentences]
+        _report(progress, 0, video)
+        with segmenter.computing():
+            self._texts, self._notes = segmenter._encode_expressions(sentences)
+        size = network_size(video.size, *sides)
+        self._windows = windows(video, cut, lambda image: _resized(image, size), keep_images)
+
+    def __next__(self) -> SegmentedClip:
+        window = next(self._windows, None)
+        if window is None:
+            _report_end(self._progress, self.done)
+            raise StopIteration
+        earlier = next(self._earlier, None)
+        if earlier is not None:
+            tracks = self._taken_over(earlier, window)
+        else:
+            if self._last_earlier is not None:
+                for tracker, state in zip(self.trackers, self._last_earlier.trackers(), strict=True):
+                    tracker.state = state
+                self._last_earlier = None
+            with self._segmenter.computing():
+                found = self._step(window)
+            tracks = [_Track([t.scores[i] for i in window.seen], [t.rles[i] for i in window.seen]) for t in found]
+        clip = SegmentedClip(
+            start=self.done,
+            frames=window.frames,
+            scores=np.array([track.scores for track in tracks], np.float32),
+            rles=[track.rles for track in tracks],
+            repeated=np.diff(window.seen, prepend=-1) == 0,
+            size=self.video.size,
+        )
+        self.done += len(clip)
+        if self._keep_masks:
+            self._keep(clip, tracks)
+        _report(self._progress, self.done, self.video)
+        return clip
+
+    def go_on_after(self, earlier: Iterator[FinishedClip]) -> None:
+        """Take the first clips from what an earlier run has finished (`sgmg.journal`) instead of looking at them again.
+
+        To be called before the first clip. If the frames are not those of the earlier run, iterating tells.
+        """
+        self._earlier = earlier
+
+    def about(self) -> dict[str, Any]:
+        """What the masks depend on, as plain values."""
+        model = self._segmenter.model
+        return {
+            "source": str(self.video.path or self.video.source),
+            "size": list(self.video.size),
+            "expressions": self.expressions,
+            "model": model.digest(),
+            **self._segmenter._settings(self.cut, self._sides, self._min_score),
+        }
+
+    def _taken_over(self, earlier: FinishedClip, window: Window) -> list[_Track]:
+        times = [float(frame.time) for frame in window.frames]
+        if ([frame.name for frame in window.frames], times) != (earlier.names, earlier.times):
+            raise InputError(
+                f"'{self.video.source}' has changed since the run was interrupted; begin anew with --overwrite and "
+                "without --resume."
+            )
+        self._last_earlier = earlier
+        rles = earlier.rles(self.video.size)
+        return [_Track(scores, masks) for scores, masks in zip(earlier.scores, rles, strict=True)]
+
+    def _keep(self, clip: SegmentedClip, tracks: list[_Track]) -> None:
+        for frame in clip.frames:
+            self._timeline.add(frame)
+        for track, part in zip(self._tracks, tracks, strict=True):
+            track.extend(part)
+
+    def result(self) -> Segmentation:
+        """What was found in the clips so far, as a call of the segmenter gives it."""
+        sides, timeline = self._sides, _Timeline(list(self._timeline.times), list(self._timeline.names))
+        tracks = [_Track(list(track.scores), list(track.rles)) for track in self._tracks]
+        notes = [*self._notes, *_note_on_repetition(self.cut.every)]
+        return self._segmenter._result(
+            self.video, timeline, self.expressions, tracks, notes, self.cut, sides, self._min_score
+        )
+
+    def _step(self, window: Window) -> list[_Track]:
+        """Each expression's masks in the frames that the network has not seen before."""
+        visual = self._segmenter._encode_clip(window.pixels)
+        found: list[_Track] = []
+        for text in self._texts:
+            part = (len(found) + 1) / (len(self.expressions) + 1)
+            _report(self._progress, self.done + part * len(window.frames), self.video)
+            prediction = self._segmenter.model.decode(visual, text)
+            query = self._choose(prediction, window.known, len(found))
+            scores, logits = self._segmenter._of_query(prediction, visual, query)
+            for of_one, masks in zip(scores[:, window.known :], logits[:, window.known :], strict=True):
+                found.append(_track(of_one, masks, self.video.size, self._min_score))
+        return found
+
+    def _choose(self, prediction: Prediction, known: int, first: int) -> Tensor:
+        """The query of each of some expressions, of which the first has the tracker with index `first`."""
+        if not self.cut.overlap:
+            return prediction.best_query()
+        scores = prediction.logits.float().sigmoid().mean((1, 3)).cpu().numpy()
+        masks = prediction.patch_masks_at_stride_2.transpose(1, 2)  # (E, N, T, h, w)
+        shared, last = ((part > 0).cpu().numpy() for part in (masks[:, :, :known], masks[:, :, -self.cut.overlap :]))
+        queries = [
+            self.trackers[first + index].step(scores[index], shared[index], last[index]) for index in range(len(scores))
+        ]
+        return torch.tensor(queries, device=prediction.logits.device)
+
+
+class Stream(Iterator[tuple[Frame, np.ndarray]]):
+    """Frames and their masks, as they come; made by `Segmenter.stream`."""
+
+    def __init__(self, run: ClipRun) -> None:
+        self._run = run
+        self._ready: Iterator[tuple[Frame, np.ndarray]] = iter(())
+
+    @property
+    def video(self) -> Video:
+        """Where the frames come from: size, rate, problems."""
+        return self._run.video
+
+    @property
+    def delay(self) -> int:
+        """After how many further frames, at most, the masks of a frame come."""
+        assert self._run.cut.delay is not None
+        return self._run.cut.delay
+
+    @property
+    def dropped(self) -> int:
+        """Frames so far that the source gave while the network was busy, and that were passed over."""
+        return self._run.video.dropped
+
+    def __next__(self) -> tuple[Frame, np.ndarray]:
+        while True:
+            pair = next(self._ready, None)
+            if pair is not None:
+                return pair
+            clip = next(self._run)
+            self._ready = ((frame, clip.masks_of(index)) for index, frame in enumerate(clip.frames))
 
 
 @dataclass(frozen=True)
@@ -298,7 +641,8 @@ class Candidates:
     @property
     def best(self) -> np.ndarray:
         """(H, W) bool, the mask that scores highest."""
-        return self.masks[self.scores.argmax()]
+        best: np.ndarray = self.masks[self.scores.argmax()]
+        return best
 
 
 class ClipFeatures:
@@ -307,12 +651,19 @@ class ClipFeatures:
     def __init__(self, segmenter: Segmenter, video: Video, sides: tuple[int, int]) -> None:
         self._segmenter, self._video, self._sides = segmenter, video, sides
         self._timeline = _Timeline()
-        with segmenter._computing():
-            (clip,) = self._timeline.clips(video, None, sides)
+        with segmenter.computing():
+            size, clip = network_size(video.size, *sides), []
+            for frame in video:
+                self._timeline.add(frame)
+                clip.append(_resized(frame.image, size))
             self._visual: VisualFeatures | None = segmenter._encode_clip(clip)
 
     def segment(self, expressions: str | Sequence[str], min_score: float | None = None) -> Segmentation:
         """Masks for one or several expressions; the visual encoder is not run again.
+
+        Args:
+            expressions: sentences, each about one object.
+            min_score: a frame that scores lower gets an empty mask; by default the model's own threshold.
 
         Raises:
             InputError: an expression is empty.
@@ -320,10 +671,11 @@ class ClipFeatures:
         """
         visual, segmenter = self._encoded(), self._segmenter
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
-        with segmenter._computing():
+        with segmenter.computing():
             texts, notes = segmenter._encode_expressions(sentences)
             tracks = [t for text in texts for t in segmenter._segment(visual, text, self._video.size, threshold)]
-        return segmenter._result(self._video, self._timeline, sentences, tracks, notes, "all", self._sides, threshold)
+        cut = Cut("all")
+        return segmenter._result(self._video, self._timeline, sentences, tracks, notes, cut, self._sides, threshold)
 
     def probabilities(self, expression: str, min_score: float | None = None) -> np.ndarray:
         """How probably each pixel is the object's: what `segment` cuts at 0.5.
@@ -346,14 +698,14 @@ class ClipFeatures:
         """
         visual, segmenter = self._encoded(), self._segmenter
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
-        with segmenter._computing():
+        with segmenter.computing():
             texts, _ = segmenter._encode_expressions(sentences)
         for text in texts:
-            with segmenter._computing():
+            with segmenter.computing():
                 results = zip(*segmenter._best(visual, text), strict=True)
             for scores, logits in results:
                 found = np.empty((len(scores), *self._video.size), np.float32)
-                with segmenter._computing():
+                with segmenter.computing():
                     for index, part in _at_size(logits, self._video.size):
                         found[index] = part.sigmoid().cpu().numpy()
                 found[scores < threshold] = 0
@@ -381,7 +733,7 @@ class ClipFeatures:
     def _asked(self, expression: str) -> Iterator[tuple[VisualFeatures, TextFeatures]]:
         """The features of the clip and of one expression, ready to compute with."""
         visual, sentences = self._encoded(), _checked(expression)
-        with self._segmenter._computing():
+        with self._segmenter.computing():
             texts, _ = self._segmenter._encode_expressions(sentences)
             yield visual, texts[0]
 
@@ -425,19 +777,9 @@ class _Timeline:
     def __len__(self) -> int:
         return len(self.times)
 
-    def clips(self, video: Video, length: int | None, sides: tuple[int, int]) -> Iterator[list[Tensor]]:
-        """Read a video in clips of (3, h, w) uint8 frames at the network's size; None: in one clip."""
-        size = network_size(video.size, *sides)
-        clip: list[Tensor] = []
-        for frame in video:
-            self.times.append(frame.time)
-            self.names.append(frame.name)
-            clip.append(_resized(frame.image, size))
-            if len(clip) == length:
-                yield clip
-                clip = []
-        if clip:
-            yield clip
+    def add(self, frame: Frame) -> None:
+        self.times.append(frame.time)
+        self.names.append(frame.name)
 
 
 def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
@@ -450,8 +792,16 @@ def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tupl
     target = short_side
     if longer / shorter * short_side > long_side:
         target = max(1, round(long_side * shorter / longer))
-    across = max(1, int(target * longer / shorter))
+    across = max(1, min(int(target * longer / shorter), 2 * long_side))  # a line of pixels is shortened
     return (target, across) if size[0] == shorter else (across, target)
+
+
+def _track(scores: np.ndarray, logits: Tensor, size: tuple[int, int], min_score: float) -> _Track:
+    """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
+    rles: list[Rle] = []
+    for index, part in _at_size(logits, size):
+        rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
+    return _Track(scores.tolist(), rles)
 
 
 def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
@@ -464,7 +814,8 @@ def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Ten
 def _resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
     pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
-    return transforms.resize(pixels, list(size), antialias=True)
+    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
+    return resized
 
 
 def _checked(expressions: str | Sequence[str]) -> list[str]:
@@ -474,6 +825,8 @@ def _checked(expressions: str | Sequence[str]) -> list[str]:
     for sentence in sentences:
         if not isinstance(sentence, str) or not sentence.strip():
             raise InputError("An expression is empty; say which object to segment, such as 'the dog'.")
+        if any("\ud800" <= character <= "\udfff" for character in sentence):
+            raise InputError("An expression holds half a character (not valid Unicode); type it anew.")
     return sentences
 
 
@@ -481,6 +834,17 @@ def _report(progress: Progress | None, done: float, video: Video) -> None:
     if progress is not None:
         # A file may hold more frames than it announces.
         progress(done, None if video.frame_count is None else max(video.frame_count, math.ceil(done)))
+
+
+def _report_end(progress: Progress | None, count: int) -> None:
+    if progress is not None:
+        progress(count, count)
+
+
+def _note_on_repetition(every: int) -> list[str]:
+    if every == 1:
+        return []
+    return [f"One frame in {every} was segmented; the frames between repeat the masks of the last one that was."]
 
 
 def _fixed_algorithms() -> AbstractContextManager[None]:

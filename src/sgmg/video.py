@@ -13,13 +13,15 @@ Nothing here holds a whole video: a `Video` decodes while it is iterated, and ca
 
 from __future__ import annotations
 
+import itertools
+import math
 import sys
 import warnings
 from abc import ABC, abstractmethod
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -44,8 +46,19 @@ IMAGE_SUFFIXES = frozenset(
     | {".jp2", ".avif"}
 )
 
+MOST_PIXELS = 2**26
+"""Of a frame: 8192 x 8192. What claims more is refused before it is decoded, since it would fill the memory."""
+
+LONGEST_SIDE = 16_384
+"""Of a frame, in pixels: no H.264 overlay could be written of a longer one."""
+
+_PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp"})
+"""Formats of FFmpeg that hold no pictures but open what they name, which may be any file of the machine."""
+
 _MILLISECOND = Fraction(1, 1000)
 _FINEST_TIME_BASE = Fraction(1, 1_000_000)
+_LONGEST_GAP = 3600  # seconds between two frames; a stamp further ahead is damaged, or of another clock
+_NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 VideoSource: TypeAlias = "str | Path | np.ndarray | Tensor | Sequence[np.ndarray | Image.Image] | Video"
 
@@ -58,6 +71,10 @@ class Frame:
     time: Fraction  # seconds since the first frame
     duration: Fraction  # seconds for which it is shown
     name: str  # file stem in a folder of images, otherwise the index with five digits
+
+    def without_image(self) -> Frame:
+        """The same with an image of 0 x 0 pixels, for keeping."""
+        return replace(self, image=_NO_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class Colour:
 
 
 class Video(ABC):
-    """Frames of one source, decoded when iterated; every iteration starts at the first frame.
+    """Frames of one source, decoded when iterated; every iteration starts at the first frame (live ones allow one).
 
     Attributes:
         source: what to call it: a path as given, or "array".
@@ -91,6 +108,9 @@ class Video(ABC):
         pixel_aspect: width of a pixel over its height.
         colour: how the source's YUV values mean colours.
         problems: sentences about what could not be read, known after a full iteration.
+        sound_end: where on that clock the sound ends, where it goes on beyond the last frame; otherwise None.
+        can_be_read_again: False for sources that give each frame only once (see `sgmg.live`).
+        dropped: frames so far that such a source gave while nobody was ready for them.
     """
 
     source: str
@@ -101,7 +121,10 @@ class Video(ABC):
     time_base: Fraction
     has_sound: bool = False
     sound_start: Fraction = Fraction(0)
+    sound_end: Fraction | None = None
     pixel_aspect: Fraction = Fraction(1)
+    can_be_read_again: bool = True
+    dropped: int = 0
 
     def __init__(self) -> None:
         self.colour = Colour()
@@ -111,11 +134,59 @@ class Video(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
 
+    def since(self, time: Fraction) -> Iterator[Frame]:
+        """Decode from the first frame on that is shown at a time, in seconds, or later."""
+        return (frame for frame in self if frame.time >= time)
+
     def _report(self, problem: str) -> None:
         """Warn about a problem, once however often the video is read."""
         if problem not in self.problems:
             self.problems.append(problem)
             warnings.warn(problem, InputWarning, stacklevel=3)
+
+
+class Excerpt(Video):
+    """A part of a video. Its times count from its own first frame; its frames' names stay those of the video.
+
+    Args:
+        video: the whole.
+        start: the first frame is the first one shown then or later, in seconds since the video's first frame.
+        end: the last frame is the last one shown before that; by default that of the video.
+
+    Raises:
+        InputError: there is no frame between start and end.
+    """
+
+    def __init__(self, video: Video, start: Fraction | float = 0, end: Fraction | float | None = None) -> None:
+        super().__init__()
+        if start < 0 or (end is not None and end <= start):
+            raise InputError(
+                f"There is nothing between {float(start):g} s and {float(end or 0):g} s; give a start before the end."
+            )
+        self._video, self._start = video, Fraction(start)
+        self._end = None if end is None else Fraction(end)
+        self._live = None if video.can_be_read_again else self._cut(video.since(self._start))
+        first = next(self._cut(video.since(self._start)) if self._live is None else self._live, None)
+        if first is None:
+            raise InputError(f"'{video.source}' has no frame at {float(start):g} s or later; give an earlier start.")
+        self._first = first
+        self.source, self.path, self.size, self.fps = video.source, video.path, video.size, video.fps
+        self.time_base, self.pixel_aspect, self.colour = video.time_base, video.pixel_aspect, video.colour
+        self.problems, self.can_be_read_again = video.problems, video.can_be_read_again
+        self.has_sound, self.sound_start = video.has_sound, video.sound_start + first.time
+        self.sound_end = video.sound_end if self._end is None else video.sound_start + self._end
+        if video.frame_count is not None:
+            last = video.frame_count if self._end is None else min(video.frame_count, math.ceil(self._end * self.fps))
+            self.frame_count = max(last - round(first.time * self.fps), 1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = self._cut(self._video.since(self._start))
+        if self._live is not None:
+            frames, self._live = itertools.chain([self._first], self._live), iter(())
+        return (replace(frame, time=frame.time - self._first.time) for frame in frames)
+
+    def _cut(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        return itertools.takewhile(lambda frame: self._end is None or frame.time < self._end, frames)
 
 
 def open_video(source: VideoSource, fps: Fraction | float | None = None) -> Video:
@@ -156,7 +227,8 @@ def read_video(source: VideoSource) -> np.ndarray:
     return np.stack([frame.image for frame in open_video(source)])
 
 
-def _as_rate(fps: Fraction | float | None) -> Fraction:
+def as_rate(fps: Fraction | float | None) -> Fraction:
+    """A frame rate as people give it, exact; None is `DEFAULT_FPS`."""
     rate = DEFAULT_FPS if fps is None else Fraction(fps).limit_denominator(1_001_000)
     if not 0 < rate <= 1000:
         raise InputError(f"A frame rate of {fps} is not possible; give a number above 0 and up to 1000.")
@@ -166,7 +238,72 @@ def _as_rate(fps: Fraction | float | None) -> Fraction:
 # --- files that FFmpeg reads ---------------------------------------------------------------------------
 
 
-class VideoFile(Video):
+class DecodedVideo(Video):
+    """What FFmpeg decodes, from wherever it comes: how its frames become upright RGB with exact times."""
+
+    _unit: Fraction  # of the frames' own stamps
+
+    def _describe(self, container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> None:
+        """Take over what the container and its first frame say of the video."""
+        fps = stream.average_rate or stream.guessed_rate or stream.base_rate
+        self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
+        self._unit = stream.time_base or 1 / self.fps
+        self.time_base = self._unit
+        if self._unit == _MILLISECOND or self._unit < _FINEST_TIME_BASE:
+            rate = self.fps.numerator  # in whole units both of the frame rate and, nearly, of any other time
+            self.time_base = Fraction(1, rate * max(round(90_000 / rate), 1))
+        self.size = _upright(first).shape[:2]
+        self.sound_start = (first.pts or 0) * self._unit
+        self.pixel_aspect, self.colour = _pixel_aspect(stream, first), Colour.of(first)
+
+    def _timed(
+        self, frames: Iterable[av.VideoFrame], first: int = 0, start: Fraction | None = None
+    ) -> Iterator[TimedFrame]:
+        """Decoded frames with their times since the first of the video, always rising.
+
+        Args:
+            frames: in order.
+            first: the number of the first of them.
+            start: the stamp of the video's first frame in seconds, where that is not one of them.
+        """
+        time = -1 / self.fps
+        for count, decoded in enumerate(frames, first):
+            # Frames that a decoder held back to the end have lost their own time base.
+            stamp = None if decoded.pts is None else decoded.pts * self._unit
+            start = stamp if start is None else start
+            previous, time = time, time + 1 / self.fps
+            if stamp is not None and start is not None:
+                if count > first and stamp - start > previous + _LONGEST_GAP:
+                    start = stamp - time
+                time = self._without_rounding(stamp - start)
+            if time <= previous:  # stamps that repeat or run backwards
+                time = previous + self.time_base
+            yield TimedFrame(count, time, decoded)
+
+    def _frame(self, timed: TimedFrame) -> Frame:
+        """A decoded frame as this package's frames are: upright, RGB, of the size of the first."""
+        image = _upright(timed.decoded)
+        if image.shape[:2] != self.size:
+            image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
+        duration = (timed.decoded.duration or 0) * self._unit or 1 / self.fps
+        return Frame(image, timed.time, duration, f"{timed.count:05d}")
+
+    def _without_rounding(self, time: Fraction) -> Fraction:
+        """Matroska rounds times to milliseconds; where a constant rate was meant, give its exact time."""
+        exact = round(time * self.fps) / self.fps
+        return exact if self._unit == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
+
+
+@dataclass(frozen=True)
+class TimedFrame:
+    """A frame as FFmpeg gave it, before it costs the work of making RGB of it."""
+
+    count: int  # frames before it
+    time: Fraction  # seconds since the first frame
+    decoded: av.VideoFrame
+
+
+class VideoFile(DecodedVideo):
     """A video file of any container and codec that FFmpeg reads."""
 
     def __init__(self, path: Path, source: str | None = None) -> None:
@@ -175,93 +312,72 @@ class VideoFile(Video):
         self.path = path.resolve()
         self.source = source or str(path)
         with _open_container(self.path, self.source) as container:
-            stream = _picture_stream(container, self.source)
-            fps = stream.average_rate or stream.guessed_rate or stream.base_rate
-            self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
-            self.frame_count = stream.frames or self._estimated_count(container, stream)
-            self._unit = stream.time_base or 1 / self.fps
-            self.time_base = self._unit
-            if self._unit == _MILLISECOND or self._unit < _FINEST_TIME_BASE:
-                rate = self.fps.numerator  # in whole units both of the frame rate and, nearly, of any other time
-                self.time_base = Fraction(1, rate * max(round(90_000 / rate), 1))
-            self.has_sound = bool(container.streams.audio)
-            first = next(self._decode(container, stream, _Losses()), None)
+            stream = picture_stream(container, self.source)
+            first = next(decode(container, stream, Losses()), None)
             if first is None:
                 raise InputError(
                     f"No frame of '{self.source}' can be decoded; the file may be damaged or cut off early."
                 )
-            self.size = _upright(first).shape[:2]
-            self.sound_start = (first.pts or 0) * self._unit
-            self.pixel_aspect, self.colour = _pixel_aspect(stream, first), Colour.of(first)
+            self._describe(container, stream, first)
+            self.frame_count = stream.frames or self._estimated_count(container, stream)
+            self.has_sound = bool(container.streams.audio)
 
     def __iter__(self) -> Iterator[Frame]:
-        losses = _Losses()
-        count = 0
+        losses, count = Losses(), 0
         with _open_container(self.path, self.source) as container:
-            stream = _picture_stream(container, self.source)
-            frames = self._decode(container, stream, losses)
-            start: Fraction | None = None
-            time = -1 / self.fps
-            for decoded in frames:
-                # Frames that a decoder held back to the end have lost their own time base.
-                stamp = None if decoded.pts is None else decoded.pts * self._unit
-                start = stamp if start is None else start
-                previous, time = time, time + 1 / self.fps
-                if stamp is not None and start is not None:
-                    time = self._without_rounding(stamp - start)
-                if time <= previous:  # stamps that repeat or run backwards
-                    time = previous + self.time_base
-                image = _upright(decoded)
-                if image.shape[:2] != self.size:
-                    image = np.asarray(Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BILINEAR))
-                duration = (decoded.duration or 0) * self._unit or 1 / self.fps
-                yield Frame(image, time, duration, f"{count:05d}")
+            stream = picture_stream(container, self.source)
+            for timed in self._timed(decode(container, stream, losses)):
+                yield self._frame(timed)
                 count += 1
             self._report_losses(container, stream, losses, count)
 
-    def _without_rounding(self, time: Fraction) -> Fraction:
-        """Matroska rounds times to milliseconds; where a constant rate was meant, give its exact time."""
-        exact = round(time * self.fps) / self.fps
-        return exact if self._unit == _MILLISECOND and abs(exact - time) <= _MILLISECOND else time
+    def since(self, time: Fraction) -> Iterator[Frame]:
+        """The frames shown at a time or later, decoded from the keyframe before it where the file allows that."""
+        if time <= 0:
+            return iter(self)
+        with _open_container(self.path, self.source) as container:
+            stream = picture_stream(container, self.source)
+            index = _frame_index(container, stream)
+            if index is None:
+                return self._since_by_decoding(time)
+            start = index.times[0] * self._unit
+            number = bisect_left(
+                index.times, time, key=lambda stamp: self._without_rounding(stamp * self._unit - start)
+            )
+            return iter(()) if number == len(index.times) else self._from_keyframe(index, number)
+
+    def _since_by_decoding(self, time: Fraction) -> Iterator[Frame]:
+        """What comes before is decoded too, but costs no more than that."""
+        losses, count = Losses(), 0
+        with _open_container(self.path, self.source) as container:
+            stream = picture_stream(container, self.source)
+            for timed in self._timed(decode(container, stream, losses)):
+                if timed.time >= time:
+                    yield self._frame(timed)
+                count += 1
+            self._report_losses(container, stream, losses, count)
+
+    def _from_keyframe(self, index: _FrameIndex, number: int) -> Iterator[Frame]:
+        losses, count = Losses(), number
+        with _open_container(self.path, self.source) as container:
+            stream = picture_stream(container, self.source)
+            container.seek(index.times[index.keyframe(number)], stream=stream)
+            frames = itertools.dropwhile(
+                lambda frame: frame.pts is not None and frame.pts < index.times[number],
+                decode(container, stream, losses),
+            )
+            for timed in self._timed(frames, number, index.times[0] * self._unit):
+                yield self._frame(timed)
+                count += 1
+            self._report_losses(container, stream, losses, count)
 
     def _estimated_count(self, container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
         if stream.duration and stream.time_base:
             return max(1, round(stream.duration * stream.time_base * self.fps))
         return max(1, round(Fraction(container.duration, av.time_base) * self.fps)) if container.duration else None
 
-    def _decode(
-        self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses
-    ) -> Iterator[av.VideoFrame]:
-        """Frames in order of presentation; what cannot be decoded is counted and passed over."""
-        decoder = _alpha_decoder(stream) or stream.codec_context
-        packets = container.demux()
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (FFmpegError, ValueError):  # the container itself breaks off here
-                losses.broke_off = True
-                packet = None
-            if packet is not None:
-                losses.saw(packet)
-                if packet.stream.index != stream.index:
-                    continue
-                if packet.is_corrupt and packet.size:  # cut off in its middle
-                    losses.damaged += 1
-                    continue
-            flush = packet is None or not packet.size
-            try:
-                yield from decoder.decode(None if flush else packet)
-            except EndOfFile:
-                return
-            except (FFmpegError, ValueError):
-                losses.damaged += 1
-            if flush:
-                return
-
     def _report_losses(
-        self, container: av.container.InputContainer, stream: av.VideoStream, losses: _Losses, count: int
+        self, container: av.container.InputContainer, stream: av.VideoStream, losses: Losses, count: int
     ) -> None:
         missing = losses.missing(container, stream, self.fps)
         expected = max(self.frame_count or 0, count + missing)
@@ -278,7 +394,8 @@ class VideoFile(Video):
 def _open_container(path: Path | None, source: str) -> av.container.InputContainer:
     assert path is not None
     try:
-        return av.open(str(path), metadata_errors="replace")
+        # A file never makes FFmpeg ask the net.
+        container = av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (FFmpegError, ValueError) as error:
         if isinstance(error, PermissionError):
             raise
@@ -287,20 +404,69 @@ def _open_container(path: Path | None, source: str) -> av.container.InputContain
             f"'{source}' cannot be read as a video ({reason}); "
             "it may be another kind of file, or cut off before its index."
         ) from error
+    if _PLAYLISTS & set(container.format.name.split(",")):
+        container.close()
+        raise InputError(f"'{source}' only names other files; give the video itself.")
+    return container
 
 
-def _picture_stream(container: av.container.InputContainer, source: str) -> av.VideoStream:
+def picture_stream(container: av.container.InputContainer, source: str) -> av.VideoStream:
     """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
     streams = [
         stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams or container.format.name == "tty":
         raise InputError(f"'{source}' has no video stream; give a file that has a picture.")
+    check_pixels(streams[0].width, streams[0].height, source)
+    streams[0].codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # a header may say less than the frames do
     streams[0].thread_type = "AUTO"
     return streams[0]
 
 
-class _Losses:
+def check_pixels(width: int, height: int, source: str) -> None:
+    """Refuse frames that are too large.
+
+    Raises:
+        InputError: they have more than `MOST_PIXELS`, or a side above `LONGEST_SIDE`.
+    """
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise InputError(
+            f"'{source}' has frames of {width}x{height}; make them smaller first: at most {MOST_PIXELS // 10**6} "
+            f"million pixels, and {LONGEST_SIDE} on a side."
+        )
+
+
+def decode(container: av.container.InputContainer, stream: av.VideoStream, losses: Losses) -> Iterator[av.VideoFrame]:
+    """Frames in order of presentation; what cannot be decoded is counted and passed over."""
+    decoder = _alpha_decoder(stream) or stream.codec_context
+    packets = container.demux()
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (FFmpegError, ValueError):  # the container itself breaks off here
+            losses.broke_off = True
+            packet = None
+        if packet is not None:
+            losses.saw(packet)
+            if packet.stream.index != stream.index:
+                continue
+            if packet.is_corrupt and packet.size:  # cut off in its middle
+                losses.damaged += 1
+                continue
+        flush = packet is None or not packet.size
+        try:
+            yield from decoder.decode(None if flush else packet)
+        except EndOfFile:
+            return
+        except (FFmpegError, ValueError):
+            losses.damaged += 1
+        if flush:
+            return
+
+
+class Losses:
     """What a pass over a file met, to tell afterwards whether the file was whole."""
 
     def __init__(self) -> None:
@@ -308,7 +474,7 @@ class _Losses:
         self.broke_off = False  # reading failed before the end
         self._furthest = Fraction(0)
 
-    def saw(self, packet: av.Packet) -> None:
+    def saw(self, packet: av.Packet[Any]) -> None:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None and packet.time_base:
             self._furthest = max(self._furthest, (stamp + (packet.duration or 0)) * packet.time_base)
@@ -332,7 +498,9 @@ def _alpha_decoder(stream: av.VideoStream) -> av.VideoCodecContext | None:
     if name is None or stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) != "1":
         return None
     with suppress(FFmpegError, ValueError):  # a build of FFmpeg without libvpx: opaque is better than nothing
-        return cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+        decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
+        decoder.options = {"max_pixels": str(MOST_PIXELS)}
+        return decoder
     return None
 
 
@@ -404,7 +572,7 @@ class VideoFrames:
             raise InputError(f"There is no video file '{path}'; check the path.")
         self._container = _open_container(self.path, self.source)
         try:
-            self._stream = _picture_stream(self._container, self.source)
+            self._stream = picture_stream(self._container, self.source)
             self._stream.thread_type = "AUTO" if threads > 1 else "NONE"
             self._stream.codec_context.thread_count = threads
             self._index = _frame_index(self._container, self._stream)
@@ -544,7 +712,7 @@ class ImageFiles(Video):
     def __init__(self, files: Sequence[Path], source: str, path: Path, fps: Fraction | float | None = None) -> None:
         super().__init__()
         self.source, self.path, self._files = source, path.resolve(), list(files)
-        self.fps = _as_rate(fps)
+        self.fps = as_rate(fps)
         self.time_base = 1 / self.fps
         names = [file.stem for file in files]
         # a.jpg beside a.png: only the full names tell them apart.
@@ -553,7 +721,7 @@ class ImageFiles(Video):
         if self._animated:
             self.frame_count = _image_frames(files[0])
             self.time_base = Fraction(1, 1000)
-            with Image.open(files[0]) as image:
+            with _open_image(files[0]) as image:
                 total = sum((_shown_for(image, index) for index in range(self.frame_count)), Fraction(0))
             self.fps = Fraction(self.frame_count) / total
         else:
@@ -569,7 +737,7 @@ class ImageFiles(Video):
         size: tuple[int, int] | None = None
         for index, (file, name) in enumerate(zip(self._files, self._names, strict=True)):
             try:
-                with Image.open(file) as image:
+                with _open_image(file) as image:
                     pixels = _image_pixels(image)
             except (OSError, ValueError, SyntaxError) as error:
                 if isinstance(error, FileNotFoundError):
@@ -591,7 +759,7 @@ class ImageFiles(Video):
 
     def _iterate_animation(self) -> Iterator[Frame]:
         time = Fraction(0)
-        with Image.open(self._files[0]) as image:
+        with _open_image(self._files[0]) as image:
             for index in range(self.frame_count or 0):
                 duration = _shown_for(image, index)
                 yield Frame(_image_pixels(image), time, duration, f"{index:05d}")
@@ -610,7 +778,7 @@ def _check_one_size(files: Sequence[Path], source: str) -> None:
     seen: tuple[int, int] | None = None
     for file in files:
         try:
-            with Image.open(file) as image:
+            with _open_image(file) as image:
                 width, height = image.size
         except (OSError, ValueError, SyntaxError):
             continue  # reported when it is its turn
@@ -622,9 +790,25 @@ def _check_one_size(files: Sequence[Path], source: str) -> None:
             )
 
 
+def _open_image(file: Path) -> Image.Image:
+    """An image whose header is read, and whose size is no danger."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+            image = Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"'{file}' is too large: {error}.") from error
+    try:
+        check_pixels(*image.size, str(file))
+    except InputError:
+        image.close()
+        raise
+    return image
+
+
 def _image_frames(file: Path) -> int:
     try:
-        with Image.open(file) as image:
+        with _open_image(file) as image:
             return getattr(image, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise InputError(f"'{file}' cannot be read as an image; it may be damaged.") from error
@@ -666,7 +850,7 @@ class ArrayVideo(Video):
         self._frames = _as_frames(array)
         self.frame_count = len(self._frames)
         self.size = self._frames.shape[1:3]
-        self.fps = _as_rate(fps)
+        self.fps = as_rate(fps)
         self.time_base = 1 / self.fps
 
     def __iter__(self) -> Iterator[Frame]:
@@ -701,7 +885,8 @@ def _as_numpy(array: Any) -> np.ndarray:
     torch = sys.modules.get("torch")  # a tensor cannot come from a program that has not imported torch
     if torch is not None and isinstance(array, torch.Tensor):
         array = array.detach().cpu()
-        return (array.float() if array.is_floating_point() else array).numpy()
+        values: np.ndarray = (array.float() if array.is_floating_point() else array).numpy()
+        return values
     if isinstance(array, np.ndarray):
         return array
     raise InputError(f"A {type(array).__name__} is not a video; give a path, an array, a tensor or a list of images.")

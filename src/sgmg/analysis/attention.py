@@ -134,8 +134,12 @@ def draw(attention: Attention, clip: Clip, folder: Path) -> None:
             axes.spines[:].set_visible(False)
             axes.set_title(f"{shortened(token, 18)}  {read.mean():.0%}", fontsize=9, pad=2)
         bar = fig.colorbar(shown, ax=panels, shrink=0.8, aspect=30, pad=0.02)
-        bar.set_label(f"attention of a cell (stride {attention.strides[0]})\nto the word, %")
-        fig.supxlabel("Titles: the word, and its mean share over the frame.", fontsize=8, color=FAINT)
+        bar.set_label("attention, %")
+        fig.supxlabel(
+            f"How much each cell (stride {attention.strides[0]}) reads each word; titles: the mean over the frame.",
+            fontsize=8,
+            color=FAINT,
+        )
         save(fig, folder, "attention")
     save_numbers(
         {

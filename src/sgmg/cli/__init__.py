@@ -1,5 +1,6 @@
 """The commands: parse, call, print. No logic, and no heavy import before a command needs it."""
 
+import logging
 import signal
 import sys
 import warnings
@@ -10,11 +11,14 @@ import typer
 from sgmg.cli.analyze import analyze_app
 from sgmg.cli.bench import bench_app
 from sgmg.cli.convert import convert
+from sgmg.cli.cutouts import cutouts
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
 from sgmg.cli.model import model_app
 from sgmg.cli.predict import predict_app
+from sgmg.cli.save_as import save_as
 from sgmg.cli.segment import segment
+from sgmg.cli.serve import serve
 from sgmg.cli.synth import synth
 from sgmg.cli.train import train
 from sgmg.errors import InputError, InputWarning
@@ -41,20 +45,28 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on standard error what is done; before the command.")
+    ] = False,
 ) -> None:
-    pass  # with a callback, a single command keeps its name; --help shows the app's own text
+    if verbose:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("sgmg").setLevel(logging.INFO)
 
 
 app.command(no_args_is_help=True)(segment)
+app.command("save-as", no_args_is_help=True)(save_as)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(predict_app, name="predict")
 app.add_typer(analyze_app, name="analyze")
 app.command()(train)
+app.command(no_args_is_help=True)(cutouts)
 app.command(no_args_is_help=True)(synth)
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 app.add_typer(model_app, name="model")
 app.command(no_args_is_help=True)(convert)
+app.command()(serve)
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def evaluate_ref_youtube_vos(
     expressions, as sgmg synth writes it, is scored by kind as well.
     Predictions are VIDEO/EXPRESSION_ID/FRAME.png, 0 where the object is not.
 
-    Example: [bold]sgmg evaluate ref-youtube-vos data --split valid --model runs/lite --json[/bold]
+    Example: [bold]sgmg evaluate ref-youtube-vos data --split valid --model runs/lite/model --json[/bold]
     """
     source = Source(model, predictions, keep, device)
     _evaluate_expressions(

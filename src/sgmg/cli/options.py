@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sgmg.formats import FORMATS
+
 Benchmark = Annotated[
     str,
     typer.Argument(
@@ -26,6 +28,17 @@ Workers = Annotated[
     typer.Option(help="Processes that score while the model runs; by default one for each core.", min=1),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+Format = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help=f"Repeat it for several: {', '.join(FORMATS)}.",
+        metavar="NAME",
+        autocompletion=lambda: [(form.name, form.summary) for form in FORMATS.values()],
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 
 Predictions = Annotated[

@@ -17,8 +17,16 @@ def items_bar(items: Sequence[Item], title: str) -> Iterable[Item]:
 
 
 @contextmanager
-def frames_bar(title: str, shown: bool = True) -> Iterator[Callable[[float, int | None], None]]:
-    """A bar with frames per second and the time left; gives (done, total) -> None."""
+def frames_bar(
+    title: str, shown: bool = True, dropped: Callable[[], int] = int
+) -> Iterator[Callable[[float, int | None], None]]:
+    """A bar with frames per second and the time left; gives (done, total) -> None.
+
+    Args:
+        title: what is done.
+        shown: whether there is a bar.
+        dropped: gives the number of frames that were passed over, which is shown if it is not 0.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -36,7 +44,8 @@ def frames_bar(title: str, shown: bool = True) -> Iterator[Callable[[float, int 
     def show(done: float, total: int | None) -> None:
         bar.start()  # not before: an error in the arguments is no work begun
         rate = done / max(time.monotonic() - start, 1e-6)
-        bar.update(task, completed=done, total=total, total_text=str(total or "?"), rate=f"{rate:.1f} frames/s")
+        lost = f", {dropped()} dropped" if dropped() else ""
+        bar.update(task, completed=done, total=total, total_text=str(total or "?"), rate=f"{rate:.1f} frames/s{lost}")
 
     try:
         yield show

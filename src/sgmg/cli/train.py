@@ -21,7 +21,7 @@ def train(
     Checkpoint, logs (CSV and TensorBoard) and the trained model go to the recipe's [b]run[/b] folder. Where that
     holds a checkpoint, training goes on from it, exactly as if it had not stopped.
 
-    Example: [cyan]sgmg train recipes/sgmg_lite.yaml run=runs/lite trainer.max_steps=1000[/cyan]
+    Example: [bold]sgmg train recipes/sgmg_lite.yaml data.synthetic.source=shapes run=runs/lite[/bold]
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
     from sgmg.training.recipe import read_recipe

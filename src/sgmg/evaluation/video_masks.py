@@ -160,7 +160,7 @@ class ModelPredictor:
     def __call__(self, data: VideoData, video: Video, expressions: Sequence[Expression]) -> list[VideoMasks]:
         texts = list(dict.fromkeys(expression.text for expression in expressions))
         frames = DatasetVideo(data, video)
-        found = self.segmenter(frames, texts, clip_length=self.clip_length, min_score=self.min_score).rles
+        found = self.segmenter(frames, texts, clip_length=self.clip_length, min_score=self.min_score, overlap=0).rles
         return [EncodedMasks(found[texts.index(expression.text)]) for expression in expressions]
 
 

@@ -1,0 +1,137 @@
+"""A video cut into clips that overlap: what the network is to see next, and what was found in it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sgmg.errors import InputError
+from sgmg.segmentation import Rle, decode_masks
+from sgmg.video import Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a video is cut into clips.
+
+    Attributes:
+        length: frames that the network sees together; "all" for the whole video.
+        overlap: how many of them the clip before held too.
+        every: every N-th frame of the video is seen; those between get the masks of the last one seen.
+
+    Raises:
+        InputError: a clip of that kind is not possible.
+    """
+
+    length: int | Literal["all"] = 36
+    overlap: int = 0
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.length != "all" and (not isinstance(self.length, int) or self.length < 1):
+            raise InputError(f"A clip of {self.length} frames is not possible; give 1 or more, or 'all'.")
+        if self.overlap < 0 or (self.length != "all" and self.overlap >= self.length):
+            raise InputError(
+                f"Clips of {self.length} frames cannot share {self.overlap} of them with the clip before; "
+                "give an overlap of 0 up to one less than the clip's length."
+            )
+        if self.every < 1:
+            raise InputError(f"Every {self.every}-th frame is not possible; give 1 or more.")
+
+    @property
+    def delay(self) -> int | None:
+        """After how many further frames, at most, a frame's masks come; None: only at the end of the video.
+
+        From the second clip on it is `overlap * every` less.
+        """
+        return None if self.length == "all" else self.length * self.every - 1
+
+
+@dataclass
+class Window:
+    """What the network is to see next.
+
+    Attributes:
+        pixels: the frames it sees, as tensors, those of the clip before first.
+        known: how many of them the clip before held.
+        frames: the frames that are new, also those that the network does not see.
+        seen: for each of `frames` the one whose masks it gets: an index into those of `pixels` that are new.
+    """
+
+    pixels: list[Tensor]
+    known: int
+    frames: list[Frame]
+    seen: list[int] = field(default_factory=list)
+
+
+def windows(
+    frames: Iterable[Frame], cut: Cut, prepare: Callable[[np.ndarray], Tensor], keep_images: bool
+) -> Iterator[Window]:
+    """Cut frames into clips; each comes as soon as its last frame is there.
+
+    Args:
+        frames: in order.
+        cut: how.
+        prepare: a frame's image (H, W, 3) as the network sees it.
+        keep_images: leave the images in `Window.frames`; otherwise they are let go of at once (and are empty).
+    """
+    window = Window([], 0, [])
+    shared: deque[Tensor] = deque(maxlen=cut.overlap)
+    for count, frame in enumerate(frames):
+        if count % cut.every == 0:
+            window.pixels.append(prepare(frame.image))
+            shared.append(window.pixels[-1])
+        window.frames.append(frame if keep_images else frame.without_image())
+        window.seen.append(len(window.pixels) - 1 - window.known)
+        if len(window.pixels) == cut.length and (count + 1) % cut.every == 0:
+            yield window
+            window = Window(list(shared), len(shared), [])
+    if window.frames:
+        yield window
+
+
+@dataclass
+class SegmentedClip:
+    """What was found in the frames that one clip adds; E expressions, T new frames, H x W pixels.
+
+    Attributes:
+        start: index of its first frame, counted from the first frame segmented.
+        frames: the T frames: name, time, duration, and image where the images were asked for (otherwise empty).
+        scores: (E, T) float32 in [0, 1], how sure the model is of each expression in each frame.
+        rles: rles[e][t] is expression e's mask in frame t, run-length encoded.
+        repeated: (T,) bool, True where the masks and scores are those of the last frame that the network saw.
+        size: (H, W).
+    """
+
+    start: int
+    frames: list[Frame]
+    scores: np.ndarray
+    rles: list[list[Rle]]
+    repeated: np.ndarray
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(E, T, H, W) bool."""
+        return np.stack([self.masks_of(index) for index in range(len(self))], axis=1)
+
+    def masks_of(self, index: int) -> np.ndarray:
+        """The masks of one frame, (E, H, W) bool; `index` counts from the clip's first frame."""
+        return decode_masks([track[index] for track in self.rles], self.size)
+
+    @property
+    def times(self) -> list[Fraction]:
+        """Seconds since the first frame, of each frame."""
+        return [frame.time for frame in self.frames]

@@ -1,6 +1,7 @@
 """`sgmg segment` as people call it: one command, a folder of results, or one sentence that says what to do."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -48,6 +49,19 @@ def test_a_video_and_two_sentences(model: Path, video: Path, tmp_path: Path, mon
     assert "frames/s" in captured.err
 
 
+def test_formats_are_written_in_the_place_of_the_usual_ones(
+    model: Path, video: Path, tmp_path: Path, monkeypatch, capsys, caplog
+) -> None:
+    caplog.set_level(logging.INFO, "sgmg")  # so that it is put back afterwards
+    logging.getLogger("sgmg").setLevel(logging.WARNING)
+    out = tmp_path / "out"
+    formats = ["--format", "grey-background", "-f", "yolo"]
+    assert run(monkeypatch, "-v", "segment", video, "the dog", "-o", out, "--model", model, *formats) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["grey-background.mp4", "result.json", "yolo"]
+    assert f"look at {out / 'grey-background.mp4'}, {out / 'yolo'}" in capsys.readouterr().out
+    assert caplog.messages[-1] == f"saved 6 frames to {out} as grey-background, yolo"
+
+
 def test_json_is_all_there_is_on_standard_output(model: Path, video: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     options = ["--json", "--clip-length", 2, "--short-side", 144, "--min-score", 0.5, "--threads", 1, "--device", "cpu"]
     out = tmp_path / "out"
@@ -57,6 +71,8 @@ def test_json_is_all_there_is_on_standard_output(model: Path, video: Path, tmp_p
     assert answer["frame_count"] == 6
     assert answer["settings"] == {
         "clip_length": 2,
+        "overlap": 0,
+        "every": 1,
         "short_side": 144,
         "long_side": 256,
         "min_score": 0.5,
@@ -85,6 +101,7 @@ def test_quiet_prints_nothing(model: Path, video: Path, tmp_path: Path, monkeypa
         ({"--dtype": "float8"}, "'float8' is no type"),
         ({"--fps": "10"}, "states its own frame rate"),
         ({"--threads": "0"}, "threads"),
+        ({"--format": "mpeg"}, "There is no format 'mpeg'; choose from overlay, "),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

@@ -20,7 +20,7 @@ from sgmg.video import open_video
 
 FPS = 12
 FRAMES = 36
-SEED = 2
+SEED = 8
 
 
 def main() -> None:

@@ -417,6 +417,8 @@ def picture_stream(container: av.container.InputContainer, source: str) -> av.Vi
     ]
     if not streams or container.format.name == "tty":
         raise InputError(f"'{source}' has no video stream; give a file that has a picture.")
+    if streams[0].codec_context is None:
+        raise InputError(f"'{source}' is compressed in a way that no decoder here knows; it may be damaged.")
     check_pixels(streams[0].width, streams[0].height, source)
     streams[0].codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # a header may say less than the frames do
     streams[0].thread_type = "AUTO"

@@ -112,13 +112,13 @@ def small_model(folder: Path) -> None:
 CONTAINERS = {"mp4": "libx264", "webm": "libvpx-vp9", "mkv": "libx264", "avi": "mpeg4", "ts": "mpeg2video"}
 
 
-def video(
-    path: Path, codec: str = "libx264", frames: int = 16, size: tuple[int, int] = (48, 64), **container: str
-) -> Path:
+def video(path: Path, codec: str = "libx264", frames: int = 16, size: tuple[int, int] = (48, 64)) -> Path:
     """Write a square that moves over noise."""
     noise = np.random.default_rng(0).integers(0, 90, (*size, 3), dtype=np.uint8)
-    with av.open(str(path), "w", **container) as file:
-        stream: Any = file.add_stream(codec, rate=Fraction(12))
+    # The same bytes in every run: no random ids, no times of today, no threads that finish as they like.
+    options = {"threads": "1"} | ({"x264-params": "mbtree=0"} if codec == "libx264" else {})
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as file:
+        stream: Any = file.add_stream(codec, rate=Fraction(12), options=options)
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         for index in range(frames):
             image = noise.copy()

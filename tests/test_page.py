@@ -1,6 +1,7 @@
 """The web page as visitors use it: a real server, a real browser. One server and one browser serve all of the file."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -60,11 +61,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    before = set(Path(tempfile.gettempdir()).glob("sgmg-serve-*"))
+    temporary = tmp_path_factory.mktemp("temporary")
     limits = ["--max-upload", f"{MAX_UPLOAD}", "--max-frames", f"{MAX_FRAMES}", "--max-sentences", "3"]
     command = [sys.executable, "-m", "sgmg", "serve", "--port", f"{port}", "--model", str(model), "--threads", "1"]
     process = subprocess.Popen(
-        [*command, *limits, "--auth", f"{NAME}:{PASSWORD}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *limits, "--auth", f"{NAME}:{PASSWORD}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
     )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -75,22 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert process.returncode == 0, errors
     # Gradio prints what crooked requests ask for; anything else would be a fault of ours.
     assert errors.count("Traceback") == errors.count("InvalidPathError:"), errors
-    left = set(Path(tempfile.gettempdir()).glob("sgmg-serve-*")) - before
-    assert not [folder for folder in left if not _is_of_others(folder)]
-
-
-def _is_of_others(folder: Path) -> bool:
-    """Whether the folder is of another server, which runs on this machine at the same time."""
-    processes = Path("/proc").glob("[0-9]*/cwd")
-    return any(place.resolve() == folder for place in processes if _readable(place))
-
-
-def _readable(place: Path) -> bool:
-    try:
-        place.readlink()
-    except OSError:
-        return False
-    return True
+    assert not list(temporary.glob("sgmg-serve-*"))
 
 
 @pytest.fixture(scope="module")

@@ -187,6 +187,22 @@ def test_what_is_not_a_video_is_said_in_one_sentence(content: bytes, sentence: s
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["pipe", "named pipe"])
+def test_what_comes_through_a_pipe_opens_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    write_video(tmp_path / "secret.mp4", frames=2)
+    monkeypatch.chdir(tmp_path)  # names in such a text are taken from here
+    script = b"ffconcat version 1.0\nfile secret.mp4\n"
+    source: object = piped(script)
+    if named:
+        os.mkfifo(tmp_path / "pipe")
+        threading.Thread(target=(tmp_path / "pipe").write_bytes, args=[script], daemon=True).start()
+        source = tmp_path / "pipe"
+    with pytest.raises(InputError, match=r"only names other files|cannot be read as a video"):
+        open_stream(source)  # type: ignore[arg-type]
+
+
 def test_a_pipe_that_stalls_is_said_after_the_timeout(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.y4m", "wrapped_avframe", frames=60)
     read, write = os.pipe()

@@ -199,6 +199,7 @@ def test_model_folders(tiny_model: SgMg, tmp_path: Path, frames: np.ndarray) -> 
         ((480, 640), (360, 480)),
         ((100, 1000), (64, 640)),
         ((90, 160), (360, 640)),
+        ((8, 16_000), (1, 1280)),  # a line of pixels, no longer than twice the long side
     ],
 )
 def test_the_size_that_the_network_sees(size: tuple[int, int], expected: tuple[int, int]) -> None:

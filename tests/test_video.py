@@ -79,6 +79,15 @@ def test_variable_frame_rate_keeps_its_times(tmp_path: Path) -> None:
     assert [frame.time for frame in video] == times
 
 
+def test_a_stamp_of_another_clock_does_not_leave_a_hole_of_hours(tmp_path: Path) -> None:
+    times = [Fraction(t) for t in (0, 1, 2, 7202, 7203)]
+    video = open_video(write_video(tmp_path / "v.mp4", frames=5, times=times))
+    first, second, third, fourth, fifth = (frame.time for frame in video)
+    assert (first, second, third) == (0, 1, 2)
+    assert 2 < fourth < 3600
+    assert fifth - fourth == 1
+
+
 def test_matroska_does_not_round_a_constant_rate(tmp_path: Path) -> None:
     video = open_video(write_video(tmp_path / "v.mkv", rate=Fraction(30_000, 1001)))
     assert video.fps == Fraction(30_000, 1001)

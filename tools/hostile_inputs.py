@@ -396,11 +396,7 @@ SENTENCES: dict[str, tuple[str, Outcome]] = {
 
 def sentence(text: str, folder: Path, _: random.Random) -> list[str]:
     """A short clip and a sentence."""
-    return (
-        segment(video(folder / "video.mp4", frames=2), "--", text)
-        if text.startswith("-")
-        else segment(video(folder / "video.mp4", frames=2), text)
-    )
+    return segment(video(folder / "video.mp4", frames=2), text)
 
 
 def many_sentences(folder: Path, _: random.Random) -> list[str]:

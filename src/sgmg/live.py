@@ -36,6 +36,7 @@ from sgmg.video import (
     VideoSource,
     as_rate,
     decode,
+    open_alone,
     open_video,
     picture_stream,
 )
@@ -251,7 +252,12 @@ class LiveVideo(DecodedVideo):
         """What the thread does: decode until the end, and pass on what goes wrong."""
         losses = Losses()
         try:
-            with av.open(place, metadata_errors="replace", **opening) as container:
+            alone = isinstance(place, _Pipe) or _is_pipe(place)  # an address may well be a playlist's
+            with (
+                open_alone(place, self.source, **opening)
+                if alone
+                else av.open(place, metadata_errors="replace", **opening)
+            ) as container:
                 stream = picture_stream(container, self.source)
                 frames = decode(container, stream, losses)
                 if self._can_wait:

@@ -21,7 +21,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 
 from sgmg.errors import InputError, InputWarning
-from sgmg.video import Video
+from sgmg.video import Video, open_alone
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class _Sound:
     def __init__(self, video: Video, output: av.container.OutputContainer, encoding: Encoding) -> None:
         self._output, self._start, self._source = output, video.sound_start, video.source
         self._end = None if video.sound_end is None else video.sound_end - video.sound_start
-        self._input = av.open(str(video.path), metadata_errors="replace")
+        self._input = open_alone(str(video.path), video.source)
         if not self._input.streams.audio:
             raise InputError(f"'{self._source}' has lost its sound since it was opened; try again.")
         source = self._input.streams.audio[0]

@@ -19,7 +19,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import EOFError as EndOfFile
 from av.error import FFmpegError
 from natsort import natsorted, ns
@@ -243,7 +244,7 @@ class DecodedVideo(Video):
 
     _unit: Fraction  # of the frames' own stamps
 
-    def _describe(self, container: av.container.InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> None:
+    def _describe(self, container: InputContainer, stream: av.VideoStream, first: av.VideoFrame) -> None:
         """Take over what the container and its first frame say of the video."""
         fps = stream.average_rate or stream.guessed_rate or stream.base_rate
         self.fps = Fraction(fps) if fps and 0 < fps <= 1000 else Fraction(25)
@@ -371,14 +372,12 @@ class VideoFile(DecodedVideo):
                 count += 1
             self._report_losses(container, stream, losses, count)
 
-    def _estimated_count(self, container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+    def _estimated_count(self, container: InputContainer, stream: av.VideoStream) -> int | None:
         if stream.duration and stream.time_base:
             return max(1, round(stream.duration * stream.time_base * self.fps))
         return max(1, round(Fraction(container.duration, av.time_base) * self.fps)) if container.duration else None
 
-    def _report_losses(
-        self, container: av.container.InputContainer, stream: av.VideoStream, losses: Losses, count: int
-    ) -> None:
+    def _report_losses(self, container: InputContainer, stream: av.VideoStream, losses: Losses, count: int) -> None:
         missing = losses.missing(container, stream, self.fps)
         expected = max(self.frame_count or 0, count + missing)
         if missing or losses.broke_off:
@@ -391,26 +390,44 @@ class VideoFile(DecodedVideo):
             self._report(f"'{self.source}' is damaged: {count} frames were decoded, about {losses.damaged} are lost.")
 
 
-def _open_container(path: Path | None, source: str) -> av.container.InputContainer:
-    assert path is not None
-    try:
-        # A file never makes FFmpeg ask the net.
-        container = av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (FFmpegError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"'{source}' cannot be read as a video ({reason}); "
-            "it may be another kind of file, or cut off before its index."
-        ) from error
+def open_alone(place: Any, source: str, options: Mapping[str, str] | None = None, **opening: Any) -> InputContainer:
+    """Open a container whose content is nobody's to trust: nothing in it makes FFmpeg read another file, or the net.
+
+    Args:
+        place: a path, or an open file of Python's.
+        source: what to call it.
+        options: FFmpeg's own, for this container.
+        opening: further arguments of `av.open`.
+
+    Raises:
+        InputError: it holds no pictures but names other files.
+        FFmpegError, ValueError: as `av.open`.
+    """
+    protocol = {"protocol_whitelist": "file" if isinstance(place, str) else "pipe"}
+    container: InputContainer = av.open(
+        place, metadata_errors="replace", options={**(options or {}), **protocol}, **opening
+    )
     if _PLAYLISTS & set(container.format.name.split(",")):
         container.close()
         raise InputError(f"'{source}' only names other files; give the video itself.")
     return container
 
 
-def picture_stream(container: av.container.InputContainer, source: str) -> av.VideoStream:
+def _open_container(path: Path | None, source: str) -> InputContainer:
+    assert path is not None
+    try:
+        return open_alone(str(path), source)
+    except (FFmpegError, ValueError) as error:
+        if isinstance(error, (PermissionError, InputError)):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"'{source}' cannot be read as a video ({reason}); "
+            "it may be another kind of file, or cut off before its index."
+        ) from error
+
+
+def picture_stream(container: InputContainer, source: str) -> av.VideoStream:
     """The first moving picture: neither a song's cover nor a text file that FFmpeg would typeset."""
     streams = [
         stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
@@ -438,7 +455,7 @@ def check_pixels(width: int, height: int, source: str) -> None:
         )
 
 
-def decode(container: av.container.InputContainer, stream: av.VideoStream, losses: Losses) -> Iterator[av.VideoFrame]:
+def decode(container: InputContainer, stream: av.VideoStream, losses: Losses) -> Iterator[av.VideoFrame]:
     """Frames in order of presentation; what cannot be decoded is counted and passed over."""
     decoder = _alpha_decoder(stream) or stream.codec_context
     packets = container.demux()
@@ -481,7 +498,7 @@ class Losses:
         if stamp is not None and packet.time_base:
             self._furthest = max(self._furthest, (stamp + (packet.duration or 0)) * packet.time_base)
 
-    def missing(self, container: av.container.InputContainer, stream: av.VideoStream, fps: Fraction) -> int:
+    def missing(self, container: InputContainer, stream: av.VideoStream, fps: Fraction) -> int:
         """Frames that the container announces and that its file does not hold."""
         if stream.frames and "mp4" in container.format.name:
             # Exact: the index says where every frame's bytes should be.
@@ -686,7 +703,7 @@ class _FrameIndex:
         return self.keyframes[bisect_right(self.keyframes, number) - 1]
 
 
-def _frame_index(container: av.container.InputContainer, stream: av.VideoStream) -> _FrameIndex | None:
+def _frame_index(container: InputContainer, stream: av.VideoStream) -> _FrameIndex | None:
     """The index of a file whose packets tell exactly what decoding will give, otherwise None."""
     if stream.codec.canonical_name not in SEEKABLE_CODECS:
         return None

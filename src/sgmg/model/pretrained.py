@@ -56,6 +56,8 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             ) from error
         try:
             model: Any = cls(config, tokenizer)  # an SgMg, which this module cannot import
+        except ModelError:
+            raise
         except (RuntimeError, MemoryError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             # Names and sizes of the two encoders are other libraries' to judge.
             reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
 from sgmg.model.linear import Linear, linear
 
@@ -281,11 +282,11 @@ class DecoderLayer(nn.Module):
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
         d = config.hidden_size
-        self.self_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
+        self.self_attention = MultiheadAttention(d, config.heads, config.dropout)
         self.self_attention_norm = nn.LayerNorm(d)
         self.global_attention, self.global_attention_norm = None, None
         if config.global_attention:
-            self.global_attention = nn.MultiheadAttention(d, config.heads, config.dropout, batch_first=True)
+            self.global_attention = MultiheadAttention(d, config.heads, config.dropout)
             self.global_attention_norm = nn.LayerNorm(d)
         self.cross_attention = FewQueriesAttention(config)
         self.cross_attention_norm = nn.LayerNorm(d)
@@ -303,11 +304,11 @@ class DecoderLayer(nn.Module):
         padding_mask: Tensor,
     ) -> Tensor:
         placed = query + position
-        attended, _ = self.self_attention(placed, placed, query, need_weights=False)
+        attended = self.self_attention(placed, placed, query)
         query = self.self_attention_norm(query + self.dropout(attended))
         if self.global_attention is not None and self.global_attention_norm is not None:
             cells = memory + memory_position
-            attended, _ = self.global_attention(query + position, cells, cells, padding_mask, need_weights=False)
+            attended = self.global_attention(query + position, cells, cells, padding_mask)
             query = self.global_attention_norm(query + self.dropout(attended))
         attended = self.cross_attention(query + position, reference, memory, shapes, padding_mask)
         return self.feedforward(self.cross_attention_norm(query + self.dropout(attended)))

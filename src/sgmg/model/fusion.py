@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
 from sgmg.model.text import TextFeatures
 
@@ -137,29 +138,25 @@ class WordAttention(nn.Module):
 
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(config.hidden_size, config.heads, batch_first=True)
+        self.attention = MultiheadAttention(config.hidden_size, config.heads)
         self.residual = config.fusion == "residual"
 
     def forward(self, x: Tensor, text: TextFeatures) -> Tensor:
         """Features (B·T, d, h, w) and the text of B expressions to features of the same shape."""
         query = self._pixels(x, text)
-        read = self._read(query, text, need_weights=False)[0].to(x.dtype)
+        read = self.attention(query, text.keys, text.words, text.key_mask).to(x.dtype)
         fused = query * read + query if self.residual else query * read
         return fused.reshape(len(x), -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
 
     def weights(self, x: Tensor, text: TextFeatures) -> Tensor:
         """How much each pixel of features (B·T, d, h, w) reads each of L words, a mean over heads: (B·T, L, h, w)."""
-        _, weights = self._read(self._pixels(x, text), text, need_weights=True)
-        assert weights is not None
+        weights = self.attention.weights(self._pixels(x, text), text.keys, text.key_mask)
         return weights.reshape(len(x), -1, weights.shape[-1]).transpose(1, 2).unflatten(2, x.shape[2:])
 
     @staticmethod
     def _pixels(x: Tensor, text: TextFeatures) -> Tensor:
         """(B·T, d, h, w) to (B, T·h·w, d)."""
         return x.flatten(2).transpose(1, 2).reshape(len(text.words), -1, x.shape[1])
-
-    def _read(self, query: Tensor, text: TextFeatures, need_weights: bool) -> tuple[Tensor, Tensor | None]:
-        return self.attention(query, text.keys, text.words, key_padding_mask=text.key_mask, need_weights=need_weights)
 
 
 class Fusion(nn.Module):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.parts import frames_at_once
 
 #: Displacements are searched up to this many cells in each direction.
 RADIUS = 2
@@ -23,16 +24,26 @@ def correlate(maps: Tensor) -> Tensor:
     Returns:
         (B, T, (2·RADIUS + 1)², h, w) cosine similarities, displacements in reading order (y, then x).
     """
-    frames = maps.shape[1]
     centred = F.normalize(maps - maps.mean((1, 3, 4), keepdim=True), dim=2)
-    other = torch.cat((centred[:, 1:], centred[:, max(frames - 2, 0)][:, None]), 1)
-    h, w = maps.shape[-2:]
-    padded = F.pad(other.flatten(0, 1), [RADIUS] * 4)
-    here = centred.flatten(0, 1)
-    span = range(2 * RADIUS + 1)
-    volume = torch.stack([(here * padded[..., y : y + h, x : x + w]).sum(1) for y in span for x in span], 1)
+    other = torch.cat((centred[:, 1:], centred[:, -2:][:, :1]), 1)
+    here, there = centred.flatten(0, 1), other.flatten(0, 1)
+    size = (maps.shape[3], maps.shape[4])
+    at_once = frames_at_once([size], 1, len(here), maps.device)
+    if at_once == len(here):
+        volume = _correlate_images(here, there)
+    else:
+        parts = zip(here.split(at_once), there.split(at_once), strict=True)
+        volume = torch.cat([_correlate_images(*pair) for pair in parts])
     volume = volume.unflatten(0, maps.shape[:2])
     return torch.cat((volume[:, :-1], volume[:, -1:].flip(2)), 1)
+
+
+def _correlate_images(here: Tensor, there: Tensor) -> Tensor:
+    """Similarities of the cells of n images to those of others: twice (n, C, h, w) to (n, (2·RADIUS + 1)², h, w)."""
+    h, w = here.shape[2:]
+    padded = F.pad(there, [RADIUS] * 4)
+    span = range(2 * RADIUS + 1)
+    return torch.stack([(here * padded[..., y : y + h, x : x + w]).sum(1) for y in span for x in span], 1)
 
 
 def displacement(volume: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
 from sgmg.model.deformable import EncodedLevels
 from sgmg.model.evidence import ClassEvidence
@@ -119,7 +120,7 @@ class Decoupling(nn.Module):
         super().__init__()
         d = config.hidden_size
         self.slots = nn.Parameter(torch.randn(config.heads, d))
-        self.reading = nn.MultiheadAttention(d, config.heads, batch_first=True)
+        self.reading = MultiheadAttention(d, config.heads)
         self.norm = nn.LayerNorm(d)
         self.gates = nn.Linear(d, 2 * d // config.heads)  # a gate and a bias for each of the slot's units
         self.units = nn.Linear(d, d)
@@ -131,7 +132,7 @@ class Decoupling(nn.Module):
     def weights(self, text: TextFeatures) -> tuple[Tensor, Tensor]:
         """A gate and a bias of every hidden unit, made from the words: (E, d) each."""
         asking = self.slots + text.sentence[:, None]  # (E, slots, d)
-        read, _ = self.reading(asking, text.keys, text.words, key_padding_mask=text.key_mask, need_weights=False)
+        read = self.reading(asking, text.keys, text.words, text.key_mask)
         gate, bias = self.gates(self.norm(asking + read)).chunk(2, -1)  # (E, slots, d / slots)
         return 1 + gate.flatten(1), bias.flatten(1)
 

@@ -34,15 +34,10 @@ class TemporalLayer(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     @staticmethod
-    def reach(frames: int) -> int:
-        """How far a frame of a clip of this many has neighbours, at most `REACH`."""
-        return min(REACH, frames - 1)
-
-    def around(self, x: Tensor) -> Tensor:
-        """(B, T, ...) to (B, T, 2·reach + 1, ...): each frame's neighbourhood, zeros beyond the ends."""
-        reach = self.reach(x.shape[1])
-        padded = F.pad(x, [0, 0] * (x.dim() - 2) + [reach, reach])
-        return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * reach + 1)], 2)
+    def around(x: Tensor) -> Tensor:
+        """(B, T, ...) to (B, T, 2·REACH + 1, ...): each frame's neighbourhood, zeros beyond the ends."""
+        padded = F.pad(x, [0, 0] * (x.dim() - 2) + [REACH, REACH])
+        return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * REACH + 1)], 2)
 
     def forward(self, x: Tensor, position: Tensor, padding_mask: Tensor, text: TextFeatures) -> Tensor:
         """Refine cells.
@@ -58,8 +53,7 @@ class TemporalLayer(nn.Module):
         normed = self.norm(x)
         placed = normed + position[:, None]
         words = self.word_norm(text.words)
-        reach = self.reach(frames)
-        key = self.around(self.key(placed)) + self.time[REACH - reach : REACH + reach + 1, None]
+        key = self.around(self.key(placed)) + self.time[:, None]
         value = self.around(self.value(normed))
         key = torch.cat((key.flatten(2, 3), self.key(words)[:, None].expand(-1, frames, -1, -1)), 2)
         value = torch.cat((value.flatten(2, 3), self.value(words)[:, None].expand(-1, frames, -1, -1)), 2)

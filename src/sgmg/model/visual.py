@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from sgmg.model.config import ModelError, SgMgConfig
+from sgmg.model.parts import frames_at_once
 from sgmg.model.windows import WindowBlock
 
 PIXEL_MEAN, PIXEL_DEVIATION = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -160,7 +161,22 @@ class ImageEncoder(nn.Module):
             return self._encode(frames)
 
     def _encode(self, frames: Tensor) -> Stages:
-        pixels = frames.flatten(0, 1) * self.scale + self.shift
+        """A few frames at a time where no gradient is asked for."""
+        clips, length, _, h, w = frames.shape
+        sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
+        at_once = frames_at_once(sizes, 1, clips * length, frames.device)
+        parts = [self._encode_images(images) for images in frames.flatten(0, 1).split(at_once)]
+        if len(parts) == 1:
+            return parts[0]
+        posteriors = [part.posterior for part in parts if part.posterior is not None]
+        return Stages(
+            [torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)],
+            torch.cat(posteriors) if posteriors else None,
+        )
+
+    def _encode_images(self, images: Tensor) -> Stages:
+        """Images (n, 3, H, W) to their stages."""
+        pixels = images * self.scale + self.shift
         maps = self.features(pixels.contiguous(memory_format=torch.channels_last))
         if maps[0].shape[1] != self.channels[0]:  # timm's windowed transformers give channels last
             maps = [x.permute(0, 3, 1, 2).contiguous() for x in maps]

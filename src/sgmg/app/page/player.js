@@ -26,6 +26,12 @@ export class Player {
     this.clear();
   }
 
+  /** How it paints: a colour for each sentence, null where it is hidden, and the opacity. */
+  get look() {
+    const colours = this.expressions.map(({ shown, colour }) => (shown ? colour.toUpperCase() : null));
+    return { colours, opacity: get("opacity").value / 100 };
+  }
+
   get ready() {
     return this.times.length > 0;
   }
@@ -72,7 +78,7 @@ export class Player {
   /** A segmentation begins. */
   start({ expressions, size, frames, fps }) {
     const [height, width] = size;
-    this.expressions = expressions.map((expression) => ({ ...expression, shown: true }));
+    this.expressions = expressions.map((expression) => ({ ...expression, usual: expression.colour, shown: true }));
     this.tracks = expressions.map(() => ({ scores: [], masks: [], pixels: null }));
     this.size = size;
     this.fps = fps;

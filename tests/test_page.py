@@ -258,6 +258,7 @@ def test_cancelling_is_at_once_and_the_next_one_gets_the_place(visitor, clips: P
     expect(first.locator("#work-facts")).to_contain_text(
         re.compile(r"of 900 frames · [\d.]+ frames/s · about \d+ \w+ left")
     )
+    expect(first.locator("#examples button").first).to_be_disabled()
 
     choose(second, clips / "short.mp4")
     ask(second, "the dog")

@@ -110,13 +110,14 @@ async function loadExamples() {
       button.dataset.path = example.path;
       button.setAttribute("aria-pressed", "false");
       button.append(Object.assign(document.createElement("img"), { src: example.poster, alt: `${example.name}: ${example.sentences.join(", ")}` }));
-      button.addEventListener("click", () => !state.job && chooseExample(example));
+      button.addEventListener("click", () => chooseExample(example));
       const item = document.createElement("li");
       item.append(button);
       return item;
     }),
   );
   get("examples-box").hidden = !state.examples.length;
+  ready();
 }
 
 function acceptDrops() {
@@ -132,7 +133,8 @@ function acceptDrops() {
     event.preventDefault();
     drop.classList.remove("over");
     const file = event.dataTransfer?.files[0];
-    if (file && !state.job) take(file);
+    if (file && state.job) problem("A video is being worked on; wait for it, or cancel it, and drop the other one again.");
+    else if (file) take(file);
   });
 }
 
@@ -164,6 +166,7 @@ function ready() {
   get("cancel").hidden = !busy;
   get("other").hidden = busy;
   get("sentences").readOnly = busy;
+  for (const choice of [get("min-score"), ...get("examples").querySelectorAll("button")]) choice.disabled = busy;
 }
 
 function clearResult() {

@@ -255,10 +255,13 @@ def test_the_examples_of_serve_serve(tmp_path: Path) -> None:
     for example in example_of(["serve"]).split(", or for a group: "):
         words = [sys.executable, "-m", *shlex.split(example)]
         server = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-        assert server.stdout is not None
-        assert "The page is at http" in server.stdout.readline()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=60) == 0, example
+        try:
+            assert server.stdout is not None
+            assert "The page is at http" in server.stdout.readline()
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=60) == 0, example
+        finally:
+            server.kill()
 
 
 def example_of(words: list[str]) -> str:

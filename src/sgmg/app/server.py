@@ -348,7 +348,7 @@ def _without_files(value: Any) -> Any:
 
 
 def _without_self(method: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[Event]]:
-    """Gradio reads signatures, of which a bound method's still has annotations of its first argument's class."""
+    """A function with the signature of a bound method: Gradio reads signatures of functions."""
 
     @functools.wraps(method)
     def endpoint(*values: Any, **named: Any) -> Iterator[Event]:

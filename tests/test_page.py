@@ -251,6 +251,17 @@ def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path
     assert len(zipfile.ZipFile(files["short-masks.zip"]).namelist()) == 60
 
 
+def test_what_was_not_found_is_said(visitor, clips: Path) -> None:
+    page = visitor()
+    choose(page, clips / "short.mp4")
+    page.get_by_text("Options").click()
+    page.get_by_label("Leave a frame empty below a score").fill("0.95")
+    ask(page, "the dog")
+    expect(page.locator("#notes")).to_contain_text("“the dog” was found in no frame.")
+    expect(page.locator("#legend .score")).to_contain_text("no mask · 0.")
+    assert painted(page) == 0
+
+
 def test_cancelling_is_at_once_and_the_next_one_gets_the_place(visitor, clips: Path) -> None:
     first, second = visitor(), visitor()
     choose(first, clips / "long.mp4")

@@ -244,7 +244,8 @@ const happenings = {
   },
   saved: ({ files }) => offer(files, []),
   finished({ files, warnings }) {
-    offer(files, warnings);
+    const lost = player.lost.map((text) => `“${text}” was found in no frame. Other words, or a lower score under Options, may help.`);
+    offer(files, [...lost, ...warnings]);
     finish();
     say("Finished. The files can be downloaded.");
   },
@@ -295,6 +296,7 @@ function offer(files, warnings) {
     Object.assign(link.dataset, { what, path: file.path });
     link.append(
       Object.assign(document.createElement("b"), { textContent: about ? `${title}: ${about}` : title }),
+      " ",
       Object.assign(document.createElement("span"), { textContent: factsOf(what, file) }),
     );
     if (what === "overlay") followThePlayer(link);

@@ -2,9 +2,12 @@
 
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from conftest import tiny_config, tiny_tokenizer
 from documentation import Block, Reader, blocks_of
 from PIL import Image
 from published_checkpoint import save_kinetics, save_published
+from test_help import ALL
 from typer.main import get_command
 
 from sgmg.cli import app
@@ -182,10 +186,14 @@ def test_pages_do_all_that_they_say(page: Path, folder: Path, monkeypatch: pytes
 
 TRAINED = ("runs/a/model", "runs/mevis/model", "runs/a2d/model", "sgmg-t", "sgmg-b", "start")
 SHORT = "trainer.max_steps=1 data.batch_size=1 data.synthetic.size=[96,160] data.workers=0 trainer.accelerator=cpu"
-#: The examples of `--help` that are tried, and what is added to each for a small machine.
+FEW = "--videos 2 --size 64x96 --length 2"
+#: The examples of `--help` but that of `serve`, and what is added to each command of one for a small machine.
 EXAMPLES = {
     "segment": "",
+    "save-as": "",
     "train": SHORT,
+    "cutouts": f" && {FEW} --source cutouts",
+    "synth": f"{FEW} --overwrite && {FEW} --overwrite",
     "convert": "--text-encoder models/text",
     "evaluate ref-youtube-vos": "--keep kept --csv-expressions expressions.csv",
     "evaluate mevis": "",
@@ -201,10 +209,16 @@ EXAMPLES = {
     "analyze attention": "--frame 1 --frames 2",
     "analyze spectrum": "",
     "analyze gallery": "",
+    "analyze ablation": "seeds=[0] scored.generated.videos=1 changes=[trainer.max_steps=1,data.workers=0]",
     "data check": "",
+    "bench": "--frames 2 --size 64x96 --repeats 1",
     "bench data": "",
     "model summary": "model.text_weights=FacebookAI/roberta-base model.pretrained=null",
 }
+
+
+def test_the_examples_of_all_commands_are_tried() -> None:
+    assert {" ".join(words) for words in ALL} <= {*EXAMPLES, "serve"}
 
 
 @pytest.mark.slow
@@ -221,10 +235,33 @@ def test_the_examples_of_help_work(folder: Path, monkeypatch: pytest.MonkeyPatch
     for layout in ("a2d", "jhmdb"):
         write_videos(folder / f"{layout}_sentences", SMALL, seed=0, count=3, layout=layout)
     (folder / "datasets" / "a2d_sentences").symlink_to(folder / "a2d_sentences")
+    for kind in ("ball", "cup"):
+        (folder / "photos" / kind).mkdir(parents=True)
+        for number in range(4):
+            image = Image.new("RGBA", (80, 60))
+            image.paste((200, 60 * number, 0, 255), (20, 10, 60, 50))
+            image.save(folder / "photos" / kind / f"{number}.png")
     reader = Reader(folder, monkeypatch)
     for command, added in EXAMPLES.items():
-        block = Block(Path(f"sgmg {command} --help"), 1, "sh", example_of(command.split()), added=added)
-        reader.follow(block)
+        for example, words in zip_longest(example_of(command.split()).split(" && "), added.split(" && "), fillvalue=""):
+            reader.follow(Block(Path(f"sgmg {command} --help"), 1, "sh", example, added=words))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="ended as Ctrl+C does on other systems")
+def test_the_examples_of_serve_serve(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="needs the extra: pip install 'sgmg[web]'")
+    environment = os.environ | {"BROWSER": "true"}  # the program of this name, which shows nothing
+    for example in example_of(["serve"]).split(", or for a group: "):
+        words = [sys.executable, "-m", *shlex.split(example)]
+        server = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            assert "The page is at http" in server.stdout.readline()
+            server.send_signal(signal.SIGINT)
+            assert server.wait(timeout=60) == 0, example
+        finally:
+            server.kill()
 
 
 def example_of(words: list[str]) -> str:

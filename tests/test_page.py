@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import av
@@ -22,8 +24,12 @@ from pycocotools import mask as coco
 from videos import write_video
 
 from sgmg.model import SgMg
+from sgmg.segmentation import Segmentation
 
 pytest.importorskip("gradio", reason="needs the extra: pip install 'sgmg[web]'")
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -161,6 +167,21 @@ def colours(page) -> set[tuple[int, int, int]]:
     return {tuple(map(int, colour.split(","))) for colour in found}
 
 
+def downloaded(page, link, folder: Path) -> Path:
+    """Clicks on a link, and gives the file that comes of it under its own name."""
+    with page.expect_download() as download:
+        link.click()
+    folder.mkdir(exist_ok=True)
+    return Path(shutil.copy(download.value.path(), folder / download.value.suggested_filename))
+
+
+def colour_inside(overlay: Path, masks: np.ndarray) -> tuple[float, ...]:
+    """The median colour of a video where masks, (T, H, W), are."""
+    with av.open(overlay) as video:
+        pixels = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    return tuple(np.median(np.stack(pixels)[masks], axis=0).tolist())
+
+
 def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path) -> None:
     page = visitor()
     choose(page, clips / "short.mp4")
@@ -191,21 +212,24 @@ def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path
         "aria-valuetext", re.compile(r"frame 30 of 30, the dog 0\.\d\d, a red circle 0\.\d\d")
     )
 
-    # Colours and what is shown are the visitor's.
+    # The overlay is painted with the usual colours, ...
+    expect(page.locator("#work")).to_be_hidden()
+    overlay = page.get_by_role("link", name="Overlay")
+    expect(page.get_by_label("Opacity")).to_have_value("45")
+    usual = downloaded(page, overlay, tmp_path)
+
+    # ... until the visitor chooses others, or hides a sentence: then it is painted as the player shows it.
     page.get_by_label("a red circle", exact=True).uncheck()
     assert colours(page) == {(0x56, 0xB4, 0xE9)}
     page.get_by_label("Colour of “the dog”").fill("#ff0080")
     assert colours(page) == {(0xFF, 0x00, 0x80)}
     page.get_by_label("the dog", exact=True).uncheck()
     assert painted(page) == 0
-
-    expect(page.locator("#work")).to_be_hidden()
+    page.get_by_label("the dog", exact=True).check()
+    page.get_by_label("Opacity").fill("100")
     links = page.locator("#files a")
-    files = {}
-    for index in range(links.count()):
-        with page.expect_download() as download:
-            links.nth(index).click()
-        files[download.value.suggested_filename] = shutil.copy(download.value.path(), tmp_path)
+    files = [downloaded(page, links.nth(index), tmp_path / "chosen") for index in range(links.count())]
+    files = {file.name: file for file in files}
     assert list(files) == [
         "short-overlay.mp4",
         "short-masks.zip",
@@ -216,12 +240,26 @@ def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path
     with av.open(files["short-overlay.mp4"]) as overlay:
         assert sum(1 for _ in overlay.decode(video=0)) == 30
         assert overlay.streams.audio
+    found = Segmentation.load(files["short-result.json"], clips / "short.mp4").masks
+    assert colour_inside(usual, found[0] & ~found[1]) != pytest.approx((0xFF, 0, 0x80), abs=60)
+    assert colour_inside(files["short-overlay.mp4"], found[0]) == pytest.approx((0xFF, 0, 0x80), abs=60)
     with av.open(files["short-0-the-dog.webm"]) as cutout:
         assert cutout.streams.video[0].metadata["ALPHA_MODE"] == "1"
     result = json.loads(Path(files["short-result.json"]).read_text())
     assert [found["expression"] for found in result["expressions"]] == ["the dog", "a red circle"]
     assert result["source"] == "short.mp4"
     assert len(zipfile.ZipFile(files["short-masks.zip"]).namelist()) == 60
+
+
+def test_what_was_not_found_is_said(visitor, clips: Path) -> None:
+    page = visitor()
+    choose(page, clips / "short.mp4")
+    page.get_by_text("Options").click()
+    page.get_by_label("Leave a frame empty below a score").fill("0.95")
+    ask(page, "the dog")
+    expect(page.locator("#notes")).to_contain_text("“the dog” was found in no frame.")
+    expect(page.locator("#legend .score")).to_contain_text("no mask · 0.")
+    assert painted(page) == 0
 
 
 def test_cancelling_is_at_once_and_the_next_one_gets_the_place(visitor, clips: Path) -> None:
@@ -231,6 +269,7 @@ def test_cancelling_is_at_once_and_the_next_one_gets_the_place(visitor, clips: P
     expect(first.locator("#work-facts")).to_contain_text(
         re.compile(r"of 900 frames · [\d.]+ frames/s · about \d+ \w+ left")
     )
+    expect(first.locator("#examples button").first).to_be_disabled()
 
     choose(second, clips / "short.mp4")
     ask(second, "the dog")
@@ -391,6 +430,40 @@ def test_strangers_and_crooked_requests_get_nothing(browser, server: str, signed
         answer = visitor.get(f"{server}/gradio_api/call/segment/{event['event_id']}").text()
         assert "event: error" in answer
         assert tempfile.gettempdir() not in answer
+
+
+def test_nothing_is_fetched_from_addresses_that_clients_name(browser, server: str, signed_in: dict) -> None:
+    asked = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+        do_HEAD = do_GET  # noqa: N815
+
+    visitor = browser.new_context(storage_state=signed_in).request
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{elsewhere.server_port}/secret.mp4"
+        file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+        for name, values in (
+            ("segment", [file, "the dog", None, True]),
+            ("segment", [address, "the dog", None, True]),
+            ("segment", [[file], "the dog", None, True]),
+            ("segment", ["x", file, None, True]),
+            ("overlay", ["x", [file], 0.5]),
+        ):
+            event = visitor.post(f"{server}/gradio_api/call/{name}", data={"data": values}).json()
+            answer = visitor.get(f"{server}/gradio_api/call/{name}/{event['event_id']}").text()
+            assert re.search(r"event: error\ndata: .*(Nothing is fetched|This is not what|not on the server)", answer)
+        for place in (f"file={address}", f"file/{address}", f"proxy={address}"):
+            assert visitor.get(f"{server}/gradio_api/{place}").status == 404
+            assert visitor.head(f"{server}/gradio_api/{place}").status == 404
+        client = Client(server, auth=(NAME, PASSWORD), verbose=False)
+        with pytest.raises(AppError, match="Nothing is fetched from addresses here; upload the video itself"):
+            client.predict(handle_file(address), "the dog", api_name="/segment")
+        elsewhere.shutdown()
+    assert asked == []
 
 
 def test_the_browser_reads_masks_as_pycocotools_writes_them(visitor) -> None:

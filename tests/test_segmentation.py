@@ -14,7 +14,7 @@ from videos import square_frame, write_video
 from sgmg import Segmentation
 from sgmg.errors import InputError
 from sgmg.output import new_folder
-from sgmg.overlay import PALETTE, Painter
+from sgmg.overlay import PALETTE, Look, Painter
 from sgmg.video import open_video, read_video
 
 SIZE = (72, 96)
@@ -196,6 +196,37 @@ def test_each_expression_has_its_colour_and_its_text_inside_the_picture() -> Non
         assert solid[masks[index]].any(), "contour"
         outside = solid & ~masks.any(axis=0)
         assert outside.sum() > 500, "label"
+
+
+def test_a_look_has_other_colours_or_none(segmentation: Segmentation, tmp_path: Path) -> None:
+    image = np.full((60, 80, 3), 100, np.uint8)
+    masks = np.zeros((2, 60, 80), bool)
+    masks[0, 5:25, 5:25], masks[1, 30:55, 40:75] = True, True
+    painted = Painter(["", ""], (60, 80), Look(["#FF0080", None], opacity=1)).paint(image, masks)
+    assert (painted[masks[0]] == (0xFF, 0, 0x80)).all()
+    assert (painted[~masks[0]] == 100).all()
+    only_contour = Painter(["", ""], (60, 80), Look(opacity=0)).paint(image, masks)
+    assert (only_contour[45, 60] == 100).all()
+
+    look = Look(["#000000"] * len(segmentation.expressions))
+    saved = json.loads((segmentation.save(tmp_path / "black", look=look) / "result.json").read_text())
+    assert {entry["colour"] for entry in saved["expressions"]} == {"#000000"}
+
+
+@pytest.mark.parametrize(
+    ("look", "sentence"),
+    [
+        ({"colours": ["red"]}, "'red' is no colour; write it like #56B4E9"),
+        ({"colours": [7]}, "'7' is no colour"),
+        ({"opacity": 45}, "An opacity of 45 is not possible; give 0 to 1"),
+        ({"opacity": float("nan")}, "An opacity of nan"),
+        ({"colours": ["#000000"] * 9}, "9 colours were given for"),
+    ],
+)
+def test_looks_that_are_none(segmentation: Segmentation, tmp_path: Path, look: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        segmentation.save(tmp_path / "out", look=Look(**look))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 290), (190, 0), (190, 290), (0, None)])

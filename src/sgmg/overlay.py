@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from sgmg.errors import InputError
 
 PALETTE = ("#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
 """Okabe and Ito's colours, which people with any common colour blindness can tell apart."""
@@ -22,22 +26,63 @@ def colour_of(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
+@dataclass(frozen=True)
+class Look:
+    """How masks are painted.
+
+    >>> look = Look(colours=["#FF0080", None], opacity=0.3)
+
+    Attributes:
+        colours: "#RRGGBB" of each expression, None for one that is not painted; by default `colour_of` each.
+        opacity: of a mask's inside, 0 to 1; its contour is opaque.
+
+    Raises:
+        InputError: a colour or the opacity is none.
+    """
+
+    colours: Sequence[str | None] | None = None
+    opacity: float = FILL
+
+    def __post_init__(self) -> None:
+        for colour in self.colours or ():
+            if colour is not None and not (isinstance(colour, str) and re.fullmatch("#[0-9A-Fa-f]{6}", colour)):
+                raise InputError(f"'{str(colour)[:40]}' is no colour; write it like #56B4E9.")
+        if not 0 <= self.opacity <= 1:
+            raise InputError(f"An opacity of {self.opacity:g} is not possible; give 0 to 1.")
+
+    def colours_of(self, count: int) -> list[str | None]:
+        """The colours of so many expressions.
+
+        Raises:
+            InputError: there are other colours than for these.
+        """
+        if self.colours is None:
+            return [colour_of(index) for index in range(count)]
+        if len(self.colours) != count:
+            raise InputError(f"{len(self.colours)} colours were given for {count} expressions; give one for each.")
+        return list(self.colours)
+
+
 class Painter:
     """Paints the frames of one video in their order, so that labels do not jump from frame to frame.
 
     Args:
-        expressions: texts of the labels; expression i is drawn in `colour_of(i)`.
+        expressions: texts of the labels.
         size: (height, width) of the frames.
+        look: the colours, and how opaque they are.
 
     >>> painter = Painter(["the dog"], size=(360, 640))
     >>> painted = painter.paint(image, masks)
     """
 
-    def __init__(self, expressions: Sequence[str], size: tuple[int, int]) -> None:
-        self._size = size
+    def __init__(self, expressions: Sequence[str], size: tuple[int, int], look: Look | None = None) -> None:
+        self._size, self._look = size, look or Look()
         self._line = max(1, round(min(size) / 200))
-        self._colours = [_rgb(colour_of(index)) for index in range(len(expressions))]
-        self._labels = [_label(text, colour, size) for text, colour in zip(expressions, self._colours, strict=True)]
+        self._colours = [None if c is None else _rgb(c) for c in self._look.colours_of(len(expressions))]
+        self._labels = [
+            None if colour is None else _label(text, colour, size)
+            for text, colour in zip(expressions, self._colours, strict=True)
+        ]
         self._places: list[_Place | None] = [None] * len(expressions)
 
     def paint(self, image: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -45,15 +90,16 @@ class Painter:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            masks: (E, H, W) bool; an empty mask gets neither contour nor label.
+            masks: (E, H, W) bool; an empty mask gets neither contour nor label, like one without a colour.
 
         Returns:
             (H, W, 3) uint8. Exactly the pixels of the masks are tinted; the contour runs inside of them.
         """
         canvas = Image.fromarray(image)
-        boxes = [_box_of(mask) for mask in masks]
+        painted = zip(masks, self._colours, strict=True)
+        boxes = [None if colour is None else _box_of(mask) for mask, colour in painted]
         for mask, box, colour in zip(masks, boxes, self._colours, strict=True):
-            if box is not None:
+            if box is not None and colour is not None:
                 self._tint(canvas, mask, box, colour)
         taken: list[Box] = []
         for index, (box, label) in enumerate(zip(boxes, self._labels, strict=True)):
@@ -73,7 +119,7 @@ class Painter:
     ) -> None:
         x1, y1, x2, y2 = box
         inside = mask[y1:y2, x1:x2]
-        opacity = np.where(_eroded(mask, box, self._line), np.uint8(255 * FILL), np.uint8(255))
+        opacity = np.where(_eroded(mask, box, self._line), np.uint8(255 * self._look.opacity), np.uint8(255))
         canvas.paste(colour, box, Image.fromarray(opacity * inside))
 
 

@@ -19,7 +19,7 @@ from sgmg.errors import InputError
 from sgmg.formats import DEFAULT_FORMATS, FORMATS, Format, choose_formats
 from sgmg.formats.frames import FoundFrame, Subject
 from sgmg.output import new_folder
-from sgmg.overlay import colour_of
+from sgmg.overlay import Look
 from sgmg.progress import Progress
 from sgmg.video import ArrayVideo, Video, VideoSource
 
@@ -205,10 +205,12 @@ class Segmentation:
         format: str | Sequence[str] = DEFAULT_FORMATS,
         overwrite: bool = False,
         progress: Progress | None = None,
+        look: Look | None = None,
     ) -> Path:
         """Write result.json, and the masks in one or several formats: by default overlay.mp4 and masks as PNG.
 
         >>> result.save("out", format=["cutout-webm", "coco"])
+        >>> result.save("red", format="overlay", look=Look(["#FF0000"], opacity=0.3))
 
         The folder appears only when all of it is written. Videos have the source's size (an odd one grows by a
         pixel where H.264 wants it), frame rate, timestamps and sound. However long the video, a few of its frames
@@ -219,10 +221,11 @@ class Segmentation:
             format: names from `sgmg.formats.FORMATS`.
             overwrite: replace an earlier result, once the new one is complete.
             progress: called with (frames written, frames in all). What it raises ends the saving.
+            look: the colours of overlays, and how opaque they are.
 
         Raises:
-            InputError: there is no such format, the folder exists, the disk is full, or the video is needed and
-                not there any more.
+            InputError: there is no such format, the look has another number of colours, the folder exists, the
+                disk is full, or the video is needed and not there any more.
         """
         from sgmg.result_file import write_result
 
@@ -234,7 +237,9 @@ class Segmentation:
         source = None if self.video is None else self.video.path
         if source is not None and place in (source, *source.parents):
             raise InputError(f"'{folder}' holds the video itself; choose another output.")
-        subject = Subject(self.expressions, self.size, self.fps, self.source, self.video)
+        look = look or Look()
+        look.colours_of(len(self.expressions))
+        subject = Subject(self.expressions, self.size, self.fps, self.source, self.video, look)
         with new_folder(place, overwrite, marker=RESULT) as draft:
             if progress is not None:
                 progress(0, len(self))
@@ -245,7 +250,7 @@ class Segmentation:
                         write(found)
                     if progress is not None:
                         progress(found.index + 1, len(self))
-            summary = self.summary_of(self.scores, len(self), formats)
+            summary = self.summary_of(self.scores, len(self), formats, look)
             write_result(draft / RESULT, summary, self._frame_records)
         _log.info("saved %d frames to %s as %s", len(self), place, ", ".join(form.name for form in formats))
         return place
@@ -267,8 +272,11 @@ class Segmentation:
         """What `result.json` says of a result saved in these formats, without the frames: plain values."""
         return self.summary_of(self.scores, len(self), choose_formats(format))
 
-    def summary_of(self, scores: np.ndarray, frame_count: int, formats: Sequence[Format]) -> dict[str, Any]:
+    def summary_of(
+        self, scores: np.ndarray, frame_count: int, formats: Sequence[Format], look: Look | None = None
+    ) -> dict[str, Any]:
         """`summary` of a run whose frames are not in memory: with their number and mean scores (E,) given."""
+        colours = (look or Look()).colours_of(len(self.expressions))
         subject = Subject(self.expressions, self.size, self.fps, self.source)
         summary: dict[str, Any] = {
             "sgmg": sgmg.__version__,
@@ -285,7 +293,7 @@ class Segmentation:
             "expressions": [],
         }
         for index, (text, name, score) in enumerate(zip(self.expressions, subject.names, scores, strict=True)):
-            entry = {"expression": text, "colour": colour_of(index), "score": round(float(score), 6)}
+            entry = {"expression": text, "colour": colours[index], "score": round(float(score), 6)}
             if FORMATS["masks"] in formats:
                 entry["masks"] = f"{FORMATS['masks'].place}/{name}"
             summary["expressions"].append(entry)

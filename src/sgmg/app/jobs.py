@@ -1,6 +1,6 @@
 """One visitor's segmentation: the work in a thread, what there is to tell about it as events.
 
-Events are dictionaries of plain values with a `kind`:
+They are:
 
 - `started`: `job` (what to cancel), `expressions`, `size` of the masks, `frames` expected or None.
 - `progress`: `phase` ("segmenting", "writing", "cutting out"), `done` of `total` frames, `rate` in frames a second,
@@ -19,20 +19,18 @@ from __future__ import annotations
 
 import copy
 import math
-import queue
 import shutil
 import threading
-import time
 import zipfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sgmg.app.events import Event, ProgressEvents, Tell, events_of
 from sgmg.app.interruption import Interruption
 from sgmg.app.limits import Limits
 from sgmg.app.storage import Storage
@@ -40,7 +38,6 @@ from sgmg.app.uploads import THUMBNAIL_SIDE, Upload, picture
 from sgmg.clips import SegmentedClip
 from sgmg.errors import InputError
 from sgmg.overlay import colour_of
-from sgmg.progress import Cancelled
 from sgmg.recording import H264, VideoRecording
 from sgmg.segmentation import Segmentation, encode_masks
 from sgmg.segmenter import Segmenter
@@ -55,10 +52,7 @@ PICTURES = 120
 
 # A keyframe every half second or so: the player jumps to any frame at once.
 _FOR_SEEKING = replace(H264, options=H264.options | {"crf": "23", "g": "12"})
-_PATIENCE = 0.25  # seconds between two events of progress
 _FRAMES_TOLD_TOGETHER = 6
-
-Event = dict[str, Any]
 
 
 @dataclass
@@ -92,65 +86,31 @@ class Job:
         ticket, folder = storage.new()
         try:
             with storage.held(ticket), storage.held(self.upload.ticket.partition("/")[0]):
-                complete = yield from self._work(segmenter, limits, ticket, folder)
+                work = _Work(self, segmenter, limits, ticket, folder)
+                complete = yield from events_of(work.run, self.interruption, name=f"segmentation of {ticket[:6]}")
         except BaseException:
             storage.remove(ticket)
             raise
         if not complete:
             storage.remove(ticket)
 
-    def _work(self, segmenter: Segmenter, limits: Limits, ticket: str, folder: Path) -> Generator[Event, None, bool]:
-        """The events of the thread that works; gives whether it came to its end."""
-        told: queue.Queue[Event | BaseException | None] = queue.Queue()
-        work = _Work(self, segmenter, limits, ticket, folder, told.put)
-        thread = threading.Thread(target=work.run, name=f"segmentation of {ticket[:6]}", daemon=True)
-        thread.start()
-        try:
-            while True:
-                # Something is told even while nothing happens: only then does Gradio notice that nobody listens.
-                try:
-                    event = told.get(timeout=1)
-                except queue.Empty:
-                    event = {"kind": "waiting"}
-                if event is None:
-                    return True
-                if isinstance(event, BaseException):
-                    raise event
-                yield event
-                if event["kind"] == "cancelled":
-                    return False
-        finally:
-            self.interruption.set()
-            thread.join()
-
 
 class _Work:
     """What the thread of a job does."""
 
-    def __init__(
-        self,
-        job: Job,
-        segmenter: Segmenter,
-        limits: Limits,
-        ticket: str,
-        folder: Path,
-        tell: Callable[[Event | BaseException | None], None],
-    ) -> None:
+    def __init__(self, job: Job, segmenter: Segmenter, limits: Limits, ticket: str, folder: Path) -> None:
         self._job, self._segmenter, self._limits = job, segmenter, limits
-        self._ticket, self._folder, self._tell = ticket, folder, tell
+        self._ticket, self._folder = ticket, folder
+        self._tell: Tell
 
-    def run(self) -> None:
-        """Everything, to its end; errors are told like events."""
+    def run(self, tell: Tell) -> None:
+        """Everything, to its end."""
+        self._tell = tell
         try:
             with self._job.interruption.inside(self._segmenter.model), self._job.upload.called_by_name():
                 self._do()
-            self._tell(None)
-        except Cancelled:
-            self._tell({"kind": "cancelled"})
         except InputError as error:  # such as of a full disk, which names the place
-            self._tell(InputError(str(error).replace(f"{self._folder}/", "")))
-        except BaseException as error:
-            self._tell(error)
+            raise InputError(str(error).replace(f"{self._folder}/", "")) from error
         finally:
             self._job.ended.set()
 
@@ -190,7 +150,7 @@ class _Work:
             job.sentences,
             clip_length=_clip_length(video.frame_count),
             min_score=job.min_score,
-            progress=_Progress("segmenting", job.interruption, self._tell),
+            progress=ProgressEvents("segmenting", job.interruption, self._tell),
             keep_images=job.watched,
         )
         with ExitStack() as stack:
@@ -239,7 +199,7 @@ class _Work:
 
     def _write(self, segmentation: Segmentation, phase: str, formats: Sequence[str]) -> None:
         """Into this job's folder; `Segmentation.save` makes one of its own."""
-        progress = _Progress(phase, self._job.interruption, self._tell)
+        progress = ProgressEvents(phase, self._job.interruption, self._tell)
         saved = segmentation.save(self._folder / "saved", format=formats, progress=progress)
         for place in saved.iterdir():
             if not (self._folder / place.name).exists():  # of the second time, not result.json
@@ -247,23 +207,36 @@ class _Work:
         shutil.rmtree(saved)
 
     def _file(self, kind: str, name: str, text: str = "") -> Event:
-        """A file as Gradio's clients expect it: they fetch it, and put the place where it then is instead."""
-        return {
-            "what": kind,
-            "about": text,
-            "file": {
-                "path": f"{self._ticket}/{name}",
-                "orig_name": f"{Path(self._job.upload.name).stem}-{name}",
-                "size": (self._folder / name).stat().st_size,
-                "meta": {"_type": "gradio.FileData"},
-            },
-        }
+        return download(kind, self._ticket, self._folder / name, self._job.upload, text)
+
+
+def download(kind: str, ticket: str, path: Path, upload: Upload, about: str = "", called: str = "") -> Event:
+    """A file as Gradio's clients expect it: they fetch it, and put the place where it then is instead.
+
+    Args:
+        kind: what it is.
+        ticket: of the folder that it is in.
+        path: where it is; its name only is told.
+        upload: the video that it was made of, by which it is called on the visitor's disk.
+        about: the sentence that it is about.
+        called: its name on the visitor's disk, after the video's; by default its own.
+    """
+    return {
+        "what": kind,
+        "about": about,
+        "file": {
+            "path": f"{ticket}/{path.name}",
+            "orig_name": f"{Path(upload.name).stem}-{called or path.name}",
+            "size": path.stat().st_size,
+            "meta": {"_type": "gradio.FileData"},
+        },
+    }
 
 
 class _WatchedVideo(Video):
     """A video that tells which of its frames are being worked on, and that ends where nobody wants more of it."""
 
-    def __init__(self, video: Video, job: Job, limits: Limits, tell: Callable[[Event], None]) -> None:
+    def __init__(self, video: Video, job: Job, limits: Limits, tell: Tell) -> None:
         self.__dict__.update(video.__dict__)
         self._video, self._job, self._limits, self._tell = video, job, limits, tell
 
@@ -289,33 +262,6 @@ class _WatchedVideo(Video):
 
     def _tell_of(self, count: int, times: list[float], pictures: dict[str, str]) -> None:
         self._tell({"kind": "frames", "start": count - len(times), "times": times, "pictures": pictures})
-
-
-class _Progress:
-    """Tells of progress now and then, with a rate and the time left; the check for the end of interest is here too."""
-
-    def __init__(self, phase: str, interruption: Interruption, tell: Callable[[Event], None]) -> None:
-        self._phase, self._interruption, self._tell = phase, interruption, tell
-        self._begin = time.monotonic()
-        self._last = -math.inf
-
-    def __call__(self, done: float, total: int | None) -> None:
-        self._interruption.check()
-        now = time.monotonic()
-        if now - self._last < _PATIENCE and done != total:
-            return
-        self._last = now
-        rate = done / max(now - self._begin, 1e-6)
-        self._tell(
-            {
-                "kind": "progress",
-                "phase": self._phase,
-                "done": round(done, 2),
-                "total": total,
-                "rate": round(rate, 2),
-                "left": None if total is None or not done else round((total - done) / rate, 1),
-            }
-        )
 
 
 def _within(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mimetypes
 import os
 import threading
@@ -20,12 +21,15 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 import sgmg
+from sgmg.app.events import Event
 from sgmg.app.examples import Example, render_examples
-from sgmg.app.jobs import Event, Job
+from sgmg.app.jobs import Job
 from sgmg.app.limits import Limits
-from sgmg.app.storage import Storage, stored_name
+from sgmg.app.painting import Painting, look_of
+from sgmg.app.storage import GONE, Storage, stored_name
 from sgmg.app.uploads import Upload, poster
 from sgmg.errors import InputError
+from sgmg.overlay import FILL
 from sgmg.segmenter import Segmenter
 
 PAGE = Path(__file__).parent / "page"
@@ -55,6 +59,7 @@ class PageServer:
         self.storage = Storage()
         self._uploads: dict[str, Upload] = {}
         self._jobs: dict[str, Job] = {}
+        self._sources: dict[str, Upload] = {}  # what each result was made of
         self._examples: list[Example] = []
         self._examples_ready = threading.Event()
         self._came_from: Path | None = None
@@ -141,16 +146,27 @@ class PageServer:
             for event in job.events(self.segmenter, self.limits, self.storage):
                 if event["kind"] == "started":
                     ticket = event["job"]
-                    self._jobs[ticket] = job
+                    self._jobs[ticket], self._sources[ticket] = job, job.upload
                 yield event
         finally:
             if ticket is not None:
                 self._jobs.pop(ticket, None)
 
+    def overlay(self, job: str, colours: list[str | None], opacity: float = FILL) -> Iterator[Event]:
+        """Paint the overlay of a finished segmentation anew; see `sgmg.app.painting` for the events that this gives."""
+        try:
+            upload = self._sources.get(str(job))
+            if upload is None:
+                raise GONE
+            yield from Painting(str(job), upload, look_of(colours, opacity)).events(self.storage)
+        except InputError as error:
+            raise gradio.Error(str(error), print_exception=False) from error
+
     def _upload_of(self, video: Any) -> Upload:
-        name = video.get("path") if isinstance(video, dict) else video  # from Gradio's clients, from the page
-        upload = self._uploads.get(str(name))
-        self.storage.find(str(name))  # raises if it is gone
+        if "://" in str(video):
+            raise InputError("Nothing is fetched from addresses here; upload the video itself.")
+        upload = self._uploads.get(str(video))
+        self.storage.find(str(video))  # raises if it is gone
         if upload is None:
             raise InputError("This is no video that was given to this page; give the video again.")
         return upload
@@ -161,9 +177,12 @@ class PageServer:
         # FastAPI's own documentation pages load scripts from elsewhere.
         app = gradio.Server(title="sgmg", docs_url=None, redoc_url=None, openapi_url=None)
         known = [Depends(_signed_in)]
-        # These stand before Gradio's routes of the same addresses, which tell and take paths of the server.
+        # These stand before Gradio's routes of the same addresses, which tell and take paths of the server, and fetch
+        # files from anywhere.
         app.post("/gradio_api/upload", dependencies=known)(self._receive)
-        app.get("/gradio_api/file={name:path}", dependencies=known)(self._file)
+        for address in ("file={name:path}", "file/{name:path}", "proxy={name:path}"):
+            route = app.api_route(f"/gradio_api/{address}", methods=["GET", "HEAD"], dependencies=known)
+            route(self._file)
         app.api_route("/", methods=["GET", "HEAD"])(self._index)
         app.get("/about/{name:path}", dependencies=known)(self._about)
         app.get("/examples", dependencies=known)(self._list_examples)
@@ -175,13 +194,20 @@ class PageServer:
 
     def _queued(self) -> gradio.Blocks:
         """The API with its queue, as `gradio.Server.launch` makes them, but with a say in its length and pace."""
-        with gradio.Blocks(mode="server", analytics_enabled=False) as blocks:
+        with _Api(mode="server", analytics_enabled=False) as blocks:
             gradio.api(
-                _endpoint(self.segment),
+                _without_self(self.segment),
                 api_name="segment",
                 api_description="Find what sentences, one a line, mean in a video.",
                 concurrency_limit=1,
                 concurrency_id="segmenter",
+            )
+            gradio.api(
+                _without_self(self.overlay),
+                api_name="overlay",
+                api_description="Paint the overlay of a finished segmentation in other colours; null paints none.",
+                concurrency_limit=1,
+                concurrency_id="painter",
             )
         # Places are told every second: those who leave the queue make it shorter for all behind them.
         return blocks.queue(max_size=self.limits.waiting, status_update_rate=1)
@@ -196,6 +222,7 @@ class PageServer:
             "model": Path(self.segmenter.name).name,
             "device": str(self.segmenter.device),
             "minScore": self.segmenter.model.config.min_score,
+            "opacity": FILL,
             "limits": self.limits.as_dict(),
         }
 
@@ -242,7 +269,7 @@ class PageServer:
     def _about(self, name: str) -> Response:
         """What a video is; a sentence where it is none, or too much of one."""
         try:
-            upload = self._upload_of({"path": name})
+            upload = self._upload_of(name)
             video = upload.open()
             self.limits.check_video(video)
             with upload.called_by_name():
@@ -290,21 +317,44 @@ class PageServer:
             for ticket, upload in list(self._uploads.items()):
                 if not upload.path.exists():
                     self._uploads.pop(ticket, None)
+            for ticket in list(self._sources):
+                if not self.storage.has(ticket):
+                    self._sources.pop(ticket, None)
 
 
 class _TooLargeError(InputError):
     """More bytes than one may upload."""
 
 
-def _endpoint(method: Callable[..., Iterator[dict[str, Any]]]) -> Callable[..., Iterator[dict[str, Any]]]:
-    """Gradio reads signatures; a bound method's is that of a function here."""
+class _Api(gradio.Blocks):
+    """Gradio's API, but that it neither fetches nor copies what a client names.
 
-    def segment(
-        video: gradio.FileData, expressions: str, min_score: float | None = None, watched: bool = False
-    ) -> Iterator[dict[str, Any]]:
-        yield from method(video, expressions, min_score, watched)
+    Gradio takes every dictionary with a path for a file, and gets it, from whatever address, before it calls anything
+    of ours. Here it never sees one: of an upload, only the ticket is handed on.
+    """
 
-    return segment
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *others: Any, **options: Any) -> Any:
+        inputs = [_without_files(value) for value in inputs]
+        return await super().preprocess_data(block_fn, inputs, *others, **options)
+
+
+def _without_files(value: Any) -> Any:
+    """A value as a client sent it, in which nothing is a file any more."""
+    if isinstance(value, dict):
+        return str(value.get("path"))
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        raise gradio.Error("This is not what is asked for here; give plain values in lists.", print_exception=False)
+    return value
+
+
+def _without_self(method: Callable[..., Iterator[Event]]) -> Callable[..., Iterator[Event]]:
+    """A function with the signature of a bound method: Gradio reads signatures of functions."""
+
+    @functools.wraps(method)
+    def endpoint(*values: Any, **named: Any) -> Iterator[Event]:
+        yield from method(*values, **named)
+
+    return endpoint
 
 
 def _is_signed_in(request: Request) -> bool:

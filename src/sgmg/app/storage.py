@@ -82,6 +82,11 @@ class Storage:
             raise GONE
         return path
 
+    def has(self, ticket: str) -> bool:
+        """Whether a ticket's folder is still there."""
+        with self._lock:
+            return ticket in self._entries
+
     @contextmanager
     def held(self, ticket: str) -> Iterator[None]:
         """While this is entered the folder stays, however long that is and whoever wants it removed."""

@@ -60,11 +60,11 @@ def serve(
     server = PageServer(segmenter, limits)
     try:
         address = server.start(host, port, (name, password) if auth is not None else None)
+        ended = threading.Event()
+        signal.signal(signal.SIGINT, lambda *_: ended.set())
         typer.echo(f"The page is at {address} (Ctrl+C ends it)")
         if open_page:
             typer.launch(address)
-        ended = threading.Event()
-        signal.signal(signal.SIGINT, lambda *_: ended.set())
         while not ended.wait(timeout=1):  # in short waits, so that signals come through on every system
             pass
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pycocotools import mask as coco
 
+from sgmg.overlay import Look
 from sgmg.video import Video
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Subject:
         fps: average frames per second.
         source: what the video is called, for people to read.
         video: whose timing and sound videos take over; None for formats that need no frames.
+        look: how overlays are painted.
     """
 
     expressions: Sequence[str]
@@ -37,6 +39,7 @@ class Subject:
     fps: Fraction
     source: str = ""
     video: Video | None = None
+    look: Look = field(default_factory=Look)
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ _RIM = 4
 @contextmanager
 def overlay(place: Path, subject: Subject) -> Iterator[Write]:
     """Coloured masks with their expressions."""
-    painter = Painter(subject.expressions, subject.size)
+    painter = Painter(subject.expressions, subject.size, subject.look)
     with VideoRecording(place, like=subject.frames) as recording:
         yield lambda found: recording.write(painter.paint(found.image, found.masks), found.time, found.duration)
 

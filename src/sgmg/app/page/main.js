@@ -8,7 +8,7 @@ const get = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 
 const player = new Player();
-const state = { limits: null, video: null, upload: null, job: null, result: null, examples: [], fromExample: "" };
+const state = { limits: null, video: null, upload: null, job: null, result: null, painting: null, opacity: null, examples: [], fromExample: "" };
 
 // --- said to the visitor ---------------------------------------------------------------------------------
 
@@ -110,13 +110,14 @@ async function loadExamples() {
       button.dataset.path = example.path;
       button.setAttribute("aria-pressed", "false");
       button.append(Object.assign(document.createElement("img"), { src: example.poster, alt: `${example.name}: ${example.sentences.join(", ")}` }));
-      button.addEventListener("click", () => !state.job && chooseExample(example));
+      button.addEventListener("click", () => chooseExample(example));
       const item = document.createElement("li");
       item.append(button);
       return item;
     }),
   );
   get("examples-box").hidden = !state.examples.length;
+  ready();
 }
 
 function acceptDrops() {
@@ -132,7 +133,8 @@ function acceptDrops() {
     event.preventDefault();
     drop.classList.remove("over");
     const file = event.dataTransfer?.files[0];
-    if (file && !state.job) take(file);
+    if (file && state.job) problem("A video is being worked on; wait for it, or cancel it, and drop the other one again.");
+    else if (file) take(file);
   });
 }
 
@@ -164,13 +166,16 @@ function ready() {
   get("cancel").hidden = !busy;
   get("other").hidden = busy;
   get("sentences").readOnly = busy;
+  for (const choice of [get("min-score"), ...get("examples").querySelectorAll("button")]) choice.disabled = busy;
 }
 
 function clearResult() {
+  state.painting?.end({ kind: "cancelled" });
   if (state.result) server.forget(state.result);
   state.result = null;
   get("work").hidden = true;
   get("downloads").hidden = true;
+  get("files").replaceChildren();
 }
 
 function go(event) {
@@ -189,7 +194,7 @@ function go(event) {
   player.held = false;
   working("Starting…", "");
   const minScore = Number(get("min-score").value);
-  state.job = new server.Segmentation({ video: state.video.path, sentences: sentences().join("\n"), minScore }, happened);
+  state.job = server.segment({ video: state.video.path, sentences: sentences().join("\n"), minScore }, happened);
   ready();
   get("cancel").focus({ preventScroll: true });
   get("stage").classList.add("used");
@@ -239,7 +244,8 @@ const happenings = {
   },
   saved: ({ files }) => offer(files, []),
   finished({ files, warnings }) {
-    offer(files, warnings);
+    const lost = player.lost.map((text) => `“${text}” was found in no frame. Other words, or a lower score under Options, may help.`);
+    offer(files, [...lost, ...warnings]);
     finish();
     say("Finished. The files can be downloaded.");
   },
@@ -272,31 +278,67 @@ function finish() {
 }
 
 const FILES = {
-  overlay: ["Overlay", "MP4, to look at"],
+  overlay: ["Overlay", "MP4, as in the player"],
   cutout: ["Cut-out", "WebM with alpha, to edit"],
   masks: ["Masks", "PNG files in a ZIP"],
   result: ["Result", "JSON: scores, boxes, RLE"],
 };
 
 const bytes = (size) => (size < 1e6 ? `${Math.max(1, Math.round(size / 1e3))}\u00a0kB` : `${(size / 1e6).toFixed(1)}\u00a0MB`);
+const factsOf = (what, { size }) => `${FILES[what][1]} · ${bytes(size)}`;
 
+/** More files can be downloaded; those that are offered already stay as they are. */
 function offer(files, warnings) {
-  get("files").replaceChildren(
-    ...files.map(({ what, about, file }) => {
-      const [title, text] = FILES[what];
-      const link = Object.assign(document.createElement("a"), { href: server.fileAddress(file.path), download: file.orig_name });
-      link.dataset.what = what;
-      link.append(
-        Object.assign(document.createElement("b"), { textContent: about ? `${title}: ${about}` : title }),
-        Object.assign(document.createElement("span"), { textContent: `${text} · ${bytes(file.size)}` }),
-      );
-      const item = document.createElement("li");
-      item.append(link);
-      return item;
-    }),
-  );
+  const offered = new Set([...get("files").querySelectorAll("a")].map(({ dataset }) => dataset.path));
+  for (const { what, about, file } of files.filter((one) => !offered.has(one.file.path))) {
+    const title = FILES[what][0];
+    const link = Object.assign(document.createElement("a"), { href: server.fileAddress(file.path), download: file.orig_name });
+    Object.assign(link.dataset, { what, path: file.path });
+    link.append(
+      Object.assign(document.createElement("b"), { textContent: about ? `${title}: ${about}` : title }),
+      " ",
+      Object.assign(document.createElement("span"), { textContent: factsOf(what, file) }),
+    );
+    if (what === "overlay") followThePlayer(link);
+    const item = document.createElement("li");
+    item.append(link);
+    get("files").append(item);
+  }
   get("notes").replaceChildren(...warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   get("downloads").hidden = false;
+}
+
+/** The overlay's link leads to one that looks as the player does; where that is not painted yet, it is painted first. */
+function followThePlayer(link) {
+  const facts = link.querySelector("span");
+  const hint = facts.textContent;
+  let painted = JSON.stringify({ colours: player.expressions.map(({ usual }) => usual), opacity: state.opacity });
+  link.addEventListener("click", (event) => {
+    const wanted = JSON.stringify(player.look);
+    if (wanted === painted) return;
+    event.preventDefault();
+    if (state.painting) return;
+    problem("");
+    const happened = ({ kind, place, of, done, total, files, text }) => {
+      if (kind === "queue") facts.textContent = `Waiting: place ${place} of ${of}`;
+      if (kind === "progress") facts.textContent = `Painting as in the player: ${Math.floor((100 * done) / total)} %`;
+      if (!["finished", "cancelled", "error", "end"].includes(kind) || !state.painting) return;
+      state.painting = null;
+      link.removeAttribute("aria-busy");
+      facts.textContent = hint;
+      if (kind === "error") problem(text);
+      if (kind !== "finished") return;
+      painted = wanted;
+      link.href = server.fileAddress(files[0].file.path);
+      facts.textContent = factsOf("overlay", files[0].file);
+      say("The overlay is painted as in the player.");
+      link.click();
+    };
+    facts.textContent = "Painting as in the player…";
+    link.setAttribute("aria-busy", "true");
+    say("Painting the overlay as in the player");
+    state.painting = server.paintOverlay(state.result, player.look, happened);
+  });
 }
 
 // --- beginning -------------------------------------------------------------------------------------------
@@ -304,8 +346,9 @@ function offer(files, warnings) {
 async function begin() {
   loadExamples();
   try {
-    const { model, device, minScore, limits } = await server.settings();
-    state.limits = limits;
+    const { model, device, minScore, opacity, limits } = await server.settings();
+    Object.assign(state, { limits, opacity });
+    get("opacity").value = 100 * opacity;
     get("engine").textContent = `${model} on ${device}`;
     get("limits").textContent = `Up to ${limits.uploadText} and ${number(limits.frames)} frames (${Math.round(limits.frames / 30)} s at 30 frames/s).`;
     get("min-score").value = minScore;

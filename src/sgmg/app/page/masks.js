@@ -21,6 +21,9 @@ export function runsOf(counts) {
   return runs;
 }
 
+/** Whether a mask has no pixel: it is one run of background. */
+export const isEmpty = (counts) => runsOf(counts).length < 2;
+
 /** The mask as (height * width) bytes of 0 and 1, row by row; runs go down the columns. */
 export function pixelsOf(counts, [height, width]) {
   const mask = new Uint8Array(height * width);

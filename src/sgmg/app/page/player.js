@@ -1,7 +1,7 @@
 // The player: pictures of the frames while the work goes on, then the video; masks over both.
 
 import { Chart } from "./chart.js";
-import { colourIn, pixelsOf } from "./masks.js";
+import { colourIn, isEmpty, pixelsOf } from "./masks.js";
 
 const get = (id) => document.getElementById(id);
 
@@ -24,6 +24,17 @@ export class Player {
     this.video.addEventListener("seeked", () => this.follow(this.video.currentTime));
     this.video.addEventListener("loadeddata", () => this.videoIsThere());
     this.clear();
+  }
+
+  /** How it paints: a colour for each sentence, null where it is hidden, and the opacity. */
+  get look() {
+    const colours = this.expressions.map(({ shown, colour }) => (shown ? colour.toUpperCase() : null));
+    return { colours, opacity: get("opacity").value / 100 };
+  }
+
+  /** The sentences whose masks are empty in all frames. */
+  get lost() {
+    return this.expressions.filter((_, index) => this.tracks[index].masks.every(isEmpty)).map(({ text }) => text);
   }
 
   get ready() {
@@ -72,7 +83,7 @@ export class Player {
   /** A segmentation begins. */
   start({ expressions, size, frames, fps }) {
     const [height, width] = size;
-    this.expressions = expressions.map((expression) => ({ ...expression, shown: true }));
+    this.expressions = expressions.map((expression) => ({ ...expression, usual: expression.colour, shown: true }));
     this.tracks = expressions.map(() => ({ scores: [], masks: [], pixels: null }));
     this.size = size;
     this.fps = fps;
@@ -337,9 +348,10 @@ export class Player {
       else {
         const now = Object.assign(document.createElement("b"), { textContent: value.toFixed(2) });
         const average = Object.assign(document.createElement("span"), { className: "mean", textContent: ` · mean ${mean.toFixed(2)}` });
-        score.append(now, average);
+        const none = isEmpty(this.tracks[index].masks[this.now]);
+        score.append(none ? "no mask · " : "", now, average);
+        spoken.push(`${text} ${value.toFixed(2)}${none ? ", no mask" : ""}`);
       }
-      if (value !== undefined) spoken.push(`${text} ${value.toFixed(2)}`);
     });
     this.chart.show(this.now, spoken.join(", "));
     this.clock();

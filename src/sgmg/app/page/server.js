@@ -50,21 +50,21 @@ export function upload(file, onProgress) {
   return { done, stop: () => request.abort() };
 }
 
-/** One segmentation: `on` is told of every event, of the place in the queue (`queue`), and of the end (`error`). */
-export class Segmentation {
-  constructor(request, on) {
+/** Work for the server: `on` is told of every event, of the place in the queue (`queue`), and of the end (`error`). */
+class Work {
+  constructor(endpoint, values, on) {
     this.on = on;
     this.ended = false;
-    this.begin(request);
+    this.begin(endpoint, values);
   }
 
-  async begin({ video, sentences, minScore }) {
+  async begin(endpoint, values) {
     const session = crypto.getRandomValues(new Uint32Array(3)).join("-");
     try {
-      await asked("gradio_api/call/segment", {
+      await asked(`gradio_api/call/${endpoint}`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ data: [video, sentences, minScore, true], session_hash: session }),
+        body: JSON.stringify({ data: values, session_hash: session }),
       });
     } catch (error) {
       this.end({ kind: "error", text: error.message });
@@ -105,3 +105,8 @@ export class Segmentation {
     this.on(event);
   }
 }
+
+export const segment = ({ video, sentences, minScore }, on) => new Work("segment", [video, sentences, minScore, true], on);
+
+/** The overlay of a finished segmentation in the colours (null for none) and the opacity of the player. */
+export const paintOverlay = (result, { colours, opacity }, on) => new Work("overlay", [result.split("/")[0], colours, opacity], on);

@@ -13,9 +13,11 @@ from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
 from sgmg.data.synthetic import SyntheticConfig, SyntheticVideos
 from sgmg.model import SgMg
+from sgmg.model.attention import MultiheadAttention
 from sgmg.model.deformable import DeformableAttention, sample_levels
 from sgmg.model.fusion import SpectralFilter
 from sgmg.model.linear import Linear, linear
+from sgmg.model.parts import CELLS_AT_ONCE, whole_clips
 from sgmg.model.windows import WindowBlock
 from sgmg.segmenter import Segmenter
 from sgmg.speed import STAGES, stage_times
@@ -124,6 +126,34 @@ def test_reading_rows_of_a_table_is_sampling() -> None:
     with torch.no_grad():
         fast = attention(query, reference, memory, shapes, mask)
     torch.testing.assert_close(fast, straightforward(), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["no mask", "left out", "added"])
+def test_attention_is_that_of_pytorch(kind: str) -> None:
+    torch.manual_seed(0)
+    attention = MultiheadAttention(32, 4)
+    query, key, value = torch.randn(3, 5, 32), torch.randn(3, 7, 32), torch.randn(3, 7, 32)
+    mask = {"no mask": None, "left out": torch.rand(3, 7) < 0.3, "added": torch.randn(3, 7)}[kind]
+    expected, weights = nn.MultiheadAttention.forward(attention, query, key, value, mask)
+    torch.testing.assert_close(attention(query, key, value, mask), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(attention(query, key, value, mask), expected)
+        torch.testing.assert_close(attention.weights(query, key, mask), weights)
+
+
+def test_frames_one_after_another_are_encoded_as_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Segmenter.from_pretrained(device="cpu").model
+    frames = torch.randn(2, 3, 3, 144, 160, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        with whole_clips():
+            whole = model.encode_video(frames)
+        monkeypatch.setitem(CELLS_AT_ONCE, "cpu", 1)
+        parts = model.encode_video(frames)
+    assert whole.posterior is not None
+    for ours, theirs in zip(
+        [*parts.stages, *parts.levels, parts.posterior], [*whole.stages, *whole.levels, whole.posterior], strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_the_gate_of_a_spectral_filter_needs_no_convolution() -> None:

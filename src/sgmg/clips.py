@@ -12,6 +12,7 @@ import numpy as np
 
 from sgmg.errors import InputError
 from sgmg.segmentation import Rle, decode_masks
+from sgmg.tracking import Observation
 from sgmg.video import Frame
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ class Cut:
         From the second clip on it is `overlap * every` less.
         """
         return None if self.length == "all" else self.length * self.every - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to every video of a job, as plain values that are the same on all machines.
+
+    Attributes:
+        cut: how it is cut into clips.
+        sides: pixels on the shorter side that frames are resized to, and at most on the longer.
+        min_score: a frame that scores lower gets an empty mask.
+    """
+
+    cut: Cut
+    sides: tuple[int, int]
+    min_score: float
 
 
 @dataclass
@@ -135,3 +151,18 @@ class SegmentedClip:
     def times(self) -> list[Fraction]:
         """Seconds since the first frame, of each frame."""
         return [frame.time for frame in self.frames]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one clip says of one expression to somebody who does not know the clips before: of N queries that may be it.
+
+    Attributes:
+        scores: (N, T) float32 in [0, 1], of the T frames that the network has not seen in the clip before.
+        rles: rles[n][t], query n's mask there, run-length encoded.
+        observation: by what one of the queries is to be chosen; None where N is 1.
+    """
+
+    scores: np.ndarray
+    rles: list[list[Rle]]
+    observation: Observation | None

@@ -114,6 +114,30 @@ def windows(
         yield window
 
 
+def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Height and width at which the network sees a video of a (height, width), keeping its proportions.
+
+    >>> network_size((1080, 1920), 360, 640)
+    (360, 640)
+    """
+    shorter, longer = min(size), max(size)
+    target = short_side
+    if longer / shorter * short_side > long_side:
+        target = max(1, round(long_side * shorter / longer))
+    across = max(1, min(int(target * longer / shorter), 2 * long_side))  # a line of pixels is shortened
+    return (target, across) if size[0] == shorter else (across, target)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
+    import torch
+    from torchvision.transforms.v2 import functional as transforms
+
+    pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
+    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
+    return resized
+
+
 @dataclass
 class SegmentedClip:
     """What was found in the frames that one clip adds; E expressions, T new frames, H x W pixels.

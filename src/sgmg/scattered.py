@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sgmg.clips import Plan, SegmentedClip, Sighting, Window, windows
+from sgmg.clips import Plan, SegmentedClip, Sighting, Window, network_size, resized, windows
 from sgmg.journal import FinishedClip
 from sgmg.segmentation import Rle, Segmentation
-from sgmg.segmenter import network_size, resized
 from sgmg.tracking import IdentityTracker, Observation
 from sgmg.video import Frame, Video
 

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
-from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, windows
+from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, network_size, resized, windows
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import DEFAULT_FORMATS, choose_formats
 from sgmg.journal import FinishedClip
@@ -880,20 +879,6 @@ class _Timeline:
         self.names.append(frame.name)
 
 
-def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
-    """Height and width at which the network sees a video of a (height, width), keeping its proportions.
-
-    >>> network_size((1080, 1920), 360, 640)
-    (360, 640)
-    """
-    shorter, longer = min(size), max(size)
-    target = short_side
-    if longer / shorter * short_side > long_side:
-        target = max(1, round(long_side * shorter / longer))
-    across = max(1, min(int(target * longer / shorter), 2 * long_side))  # a line of pixels is shortened
-    return (target, across) if size[0] == shorter else (across, target)
-
-
 def _track(scores: np.ndarray, logits: Tensor, size: tuple[int, int], min_score: float) -> _Track:
     """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
     rles: list[Rle] = []
@@ -907,13 +892,6 @@ def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Ten
     for start in range(0, len(logits), _FRAMES_AT_ONCE):
         index = slice(start, start + _FRAMES_AT_ONCE)
         yield index, F.interpolate(logits[index, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
-    pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
-    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
-    return resized
 
 
 def _checked(expressions: str | Sequence[str]) -> list[str]:

@@ -1,0 +1,176 @@
+"""A job: what is left of it to do, doing it, and what to say in the end.
+
+A video is done when its own table lies among the finished ones, which is written after its folder; nothing else is
+believed, so that a job may end at any moment and the next run of the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sgmg.batch.pipeline import Model, Pool, stream
+from sgmg.batch.results import join_results
+from sgmg.batch.stages import CLIPS, FINISHED, Event, Work
+from sgmg.batch.storage import Storage
+from sgmg.batch.videos import VideoTask
+from sgmg.errors import InputError
+
+ABOUT = ".batch/about.json"
+"""What the job's masks depend on; a folder of results is gone on with only by a job with the same."""
+
+_LOST = "The process that worked on it died, and again each time it was tried; the video may need too much memory."
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """How far a job is.
+
+    Attributes:
+        videos: how many it has.
+        skipped: those that an earlier run has finished.
+        finished: those that this run has finished.
+        failed: those that have failed, by name, with the reason.
+        frames: frames segmented in this run, also of videos that are not complete.
+        seconds: since its beginning.
+    """
+
+    videos: int
+    skipped: int = 0
+    finished: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    frames: int = 0
+    seconds: float = 0.0
+
+
+OnState = Callable[[State], None]
+
+
+def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
+    """Make the output this job's, or find that it is, and clear away what was never finished.
+
+    Args:
+        storage: the output.
+        work: what is done with every video.
+        digest: of the model's weights.
+        overwrite: forget what an earlier job has finished.
+
+    Raises:
+        InputError: it holds results of another model or other settings, or other things.
+    """
+    about = {"model": digest, "formats": work.formats, "fps": work.fps, **asdict(work.plan)}
+    told = json.dumps(about, indent=1).encode()
+    found = _read(storage, ABOUT)
+    if found is None and storage.names():
+        raise InputError(f"'{work.output}' holds other things than results of sgmg batch; choose another output.")
+    if found is not None and found != told and not overwrite:
+        raise InputError(
+            f"'{work.output}' holds results of another model or of other settings{_difference(found, about)}; choose "
+            "another output, or begin anew with --overwrite."
+        )
+    if overwrite:
+        storage.remove(FINISHED)
+    storage.write(ABOUT, told)
+    storage.remove(CLIPS)
+    if not storage.is_remote:
+        for name in storage.names():  # of processes that were killed
+            if name.startswith(".sgmg-") or name.endswith(".partial"):
+                storage.remove(name)
+
+
+def _read(storage: Storage, place: str) -> bytes | None:
+    try:
+        return storage.read(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _difference(found: bytes, about: dict[str, Any]) -> str:
+    try:
+        earlier = json.loads(found)
+        names = [name for name in about if earlier.get(name) != json.loads(json.dumps(about[name]))]
+    except (ValueError, AttributeError):
+        return ""
+    return f" ({', '.join(names).replace('_', ' ')})" if names else ""
+
+
+def left_to_do(storage: Storage, tasks: Sequence[VideoTask]) -> list[VideoTask]:
+    """The videos that no earlier run has finished; those whose folder somebody has taken away are among them."""
+    there, finished = storage.names(), storage.names(FINISHED)
+    return [task for task in tasks if not (task.name in there and f"{task.name}.parquet" in finished)]
+
+
+def run(
+    tasks: Sequence[VideoTask],
+    left: Sequence[VideoTask],
+    work: Work,
+    model: Model,
+    pool: Pool | None,
+    on_state: OnState,
+) -> State:
+    """Do what is left to do; what fails, fails alone.
+
+    Args:
+        tasks: all of the job.
+        left: of these, what is not finished.
+        work: what is done with every video.
+        model: what the actors load.
+        pool: the actors; None where nothing is left.
+        on_state: called whenever something has happened.
+
+    Returns:
+        how it ended; the table of results is written.
+    """
+    storage, start = Storage(work.output), time.monotonic()
+    waiting = list(left)
+    state = State(len(tasks), skipped=len(tasks) - len(waiting))
+    on_state(state)
+    lost: Counter[str] = Counter()
+    while waiting:
+        assert pool is not None
+        some, waiting = waiting[: _at_once(pool)], waiting[_at_once(pool) :]
+        done: set[str] = set()
+        for event in _events(some, work, model, pool):
+            state.frames += event.frames
+            state.seconds = time.monotonic() - start
+            if event.name not in done and (event.finished or event.error is not None):
+                done.add(event.name)
+                if event.error is None:
+                    state.finished += 1
+                else:
+                    state.failed[event.name] = event.error
+            on_state(state)
+        for task in some:
+            if task.name not in done:
+                lost[task.name] += 1
+                if lost[task.name] <= work.retries:
+                    waiting.append(task)
+                else:
+                    state.failed[task.name] = _LOST
+    storage.remove(CLIPS)
+    finished = [f"{FINISHED}/{task.name}.parquet" for task in tasks if task.name not in state.failed]
+    join_results(storage, finished, [(task, state.failed[task.name]) for task in tasks if task.name in state.failed])
+    state.seconds = time.monotonic() - start
+    on_state(state)
+    return state
+
+
+def _at_once(pool: Pool) -> int:
+    """Videos in one stream: many for each actor, so that its beginning and end cost little, but no million."""
+    return max(1000, 200 * pool.actors)
+
+
+def _events(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> Iterator[Event]:
+    """Those of a stream; if it breaks down, its videos count as lost."""
+    from ray.exceptions import RayError
+
+    try:
+        yield from stream(tasks, work, model, pool)
+    except RayError as error:
+        _log.warning("the stream broke down", exc_info=error)

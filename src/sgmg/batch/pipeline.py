@@ -1,0 +1,255 @@
+"""The stages as a stream of Ray Data: videos are read, looked at and written at the same time, on all machines.
+
+Ray Data holds a stage back while the one after it has enough waiting, so that what is in memory is a few clips for each
+process, however many videos there are. The model is loaded once by each of a pool of actors; reading and writing are
+tasks, a CPU core each.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sgmg.batch.stages import Event, Row, Work, look_at_clip, read_clips, task_row, write_clip
+from sgmg.batch.videos import VideoTask
+from sgmg.clips import Plan
+from sgmg.errors import InputError
+
+if TYPE_CHECKING:
+    from sgmg.segmenter import Dtype
+
+_CORES_BESIDE = 2
+"""For one task that reads and one that writes, without which nothing moves."""
+
+_ATTEMPTS = 3
+"""How often Ray repeats what a process was doing when it died, before the video counts as lost."""
+
+_SMALLEST_BLOCK = 2**20  # bytes after which Ray Data passes on what a stage has made: about a clip
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What an actor loads.
+
+    Attributes:
+        name: a model folder that all machines see, an embedded model, or a Hub id.
+        device: as PyTorch names it, or "auto".
+        dtype: "float32" or "bfloat16".
+    """
+
+    name: str | None = None
+    device: str = "auto"
+    dtype: Dtype = "float32"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The actors, each with the model.
+
+    Attributes:
+        actors: how many.
+        threads: CPU threads of each.
+        gpus: GPUs of each; a fraction where several share one.
+    """
+
+    actors: int
+    threads: int
+    gpus: float
+
+
+def choose_pool(actors: int | None, threads: int | None, gpus: float | None, cpu_only: bool) -> Pool:
+    """As many actors as the machines that Ray has found give room for, unless they are given.
+
+    Raises:
+        InputError: there is no room for them.
+    """
+    total = ray.cluster_resources()
+    cores, all_gpus = int(total.get("CPU", 0)), total.get("GPU", 0.0)
+    if gpus is None:
+        gpus = 1.0 if all_gpus and not cpu_only else 0.0
+    room = cores - _CORES_BESIDE
+    if threads is None:
+        threads = 1 if gpus else max(1, min(4, room // (actors or 1)))
+    if actors is None:
+        actors = max(1, min(room // threads, math.floor(all_gpus / gpus) if gpus else room))
+    if actors * threads > room or actors * gpus > all_gpus:
+        raise InputError(
+            f"There is no room for {actors} actors of {threads} threads and {gpus:g} GPUs: Ray has {cores} cores, of "
+            f"which {_CORES_BESIDE} read and write, and {all_gpus:g} GPUs; give fewer --actors, or less for each."
+        )
+    return Pool(actors, threads, gpus)
+
+
+@contextmanager
+def ray_running(address: str | None, plan: Plan) -> Iterator[None]:
+    """Ray on this machine, started for the block and gone after it without a trace; or a cluster's, by its address.
+
+    Its own logs stay off the terminal unless those of this package are shown.
+
+    Raises:
+        InputError: there is no Ray at the address.
+    """
+    on_end = signal.getsignal(signal.SIGTERM)
+    shown = _log.isEnabledFor(logging.INFO)
+    quiet: dict[str, Any] = {"log_to_driver": shown, "logging_level": logging.INFO if shown else logging.CRITICAL}
+    if not shown:
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    with ExitStack() as stack:
+        stack.callback(ray.shutdown)
+        with nullcontext() if shown else _stderr_hushed():
+            if address is not None:
+                try:
+                    ray.init(address=address, **quiet)
+                except (ConnectionError, ValueError, RuntimeError) as error:
+                    reason = str(error).splitlines()[0].rstrip(".")
+                    raise InputError(f"There is no Ray at '{address}' ({reason}); `ray start` starts one.") from error
+            else:
+                _start_here(stack, plan, quiet)
+        if on_end is not None:
+            signal.signal(signal.SIGTERM, on_end)  # Ray has put its own there
+        yield
+
+
+def _start_here(stack: ExitStack, plan: Plan, quiet: dict[str, Any]) -> None:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    short = "/tmp" if Path("/tmp").is_dir() else None  # paths of sockets may not be long
+    folder = tempfile.mkdtemp(prefix="sgmg-ray-", dir=short)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.callback(ray.shutdown)
+    ray.init(
+        address="local",
+        num_cpus=_cores() + _CORES_BESIDE,
+        include_dashboard=False,
+        object_store_memory=_store_size(plan),
+        _temp_dir=folder,
+        **quiet,
+    )
+
+
+@contextmanager
+def _stderr_hushed() -> Iterator[None]:
+    """Nothing on standard error, also of what is not Python: Ray's core says there how much it will log."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _store_size(plan: Plan) -> int:
+    """Bytes for the clips on their way."""
+    length = plan.cut.length if isinstance(plan.cut.length, int) else 300
+    clip = 3 * length * plan.sides[0] * plan.sides[1]
+    return max(200 * 2**20, 4 * clip * (_cores() + _CORES_BESIDE))
+
+
+# --- the stream -------------------------------------------------------------------------------------------
+
+
+class _Looker:
+    """An actor with the model."""
+
+    def __init__(self, model: Model, threads: int, work: Work) -> None:
+        import torch
+
+        from sgmg.segmenter import ClipLooker, Segmenter
+
+        torch.set_num_threads(threads)
+        segmenter = Segmenter.from_pretrained(model.name, model.device, model.dtype)
+        self._look, self._work = ClipLooker(segmenter, work.plan), work
+
+    def __call__(self, row: Row) -> Row:
+        return look_at_clip(row, self._look, self._work)
+
+
+@ray.remote(num_cpus=0)
+class _Ledger:
+    """Which clips of unfinished videos are there: one place that knows, so that one task completes each video."""
+
+    def __init__(self) -> None:
+        self._there: dict[str, set[int]] = {}
+        self._count: dict[str, int] = {}
+
+    def arrived(self, name: str, index: int, last: bool) -> int | None:
+        """See `stages.Arrived`; a clip that comes a second time, since its task had to be repeated, tells again."""
+        there = self._there.setdefault(name, set())
+        there.add(index)
+        if last:
+            self._count[name] = index + 1
+        return len(there) if len(there) == self._count.get(name) else None
+
+
+class _Writer:
+    """The last stage: what it tells the ledger, and what it says of each clip."""
+
+    def __init__(self, work: Work, ledger: Any) -> None:
+        self._work, self._ledger = work, ledger
+
+    def __call__(self, row: Row) -> Row:
+        event = write_clip(row, self._work, lambda *clip: ray.get(self._ledger.arrived.remote(*clip)))
+        return {"name": event.name, "frames": event.frames, "finished": event.finished, "error": event.error or ""}
+
+
+def stream(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> Iterator[Event]:
+    """Do the work on videos; what becomes of each clip comes as it happens.
+
+    A video of which nothing is said at the end was lost with the processes that worked on it.
+
+    Raises:
+        Exception: of Ray's, if the stream as a whole breaks down.
+    """
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = _SMALLEST_BLOCK
+    context.max_errored_blocks = -1  # of what died with a process nothing is said, and so it counts as lost
+    context.max_consecutive_actor_init_deaths = _ATTEMPTS
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    ledger = _Ledger.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there is no other way yet to say `max_retries`
+        data = _stages(tasks, work, model, pool, ledger)
+    for row in data.iter_rows():
+        yield Event(row["name"], row["frames"], row["finished"], row["error"] or None)
+
+
+def _stages(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool, ledger: Any) -> ray.data.Dataset:
+    on_a_core: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
+    data: ray.data.Dataset = ray.data.from_items([task_row(task) for task in tasks], override_num_blocks=len(tasks))
+    data = data.flat_map(read_clips, fn_kwargs={"work": work}, **on_a_core)  # type: ignore[arg-type]
+    data = data.map(
+        _Looker,  # type: ignore[arg-type]
+        fn_constructor_kwargs={"model": model, "threads": pool.threads, "work": work},
+        # A pool that may shrink gives the cores of actors that are done to others that lost their machine.
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=pool.actors, initial_size=pool.actors),
+        num_cpus=pool.threads,
+        num_gpus=pool.gpus,
+        max_restarts=-1,
+        max_task_retries=_ATTEMPTS,
+    )
+    return data.map(_Writer(work, ledger).__call__, **on_a_core)

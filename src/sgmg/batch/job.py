@@ -7,25 +7,22 @@ believed, so that a job may end at any moment and the next run of the same comma
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sgmg.batch.pipeline import Model, Pool, stream
 from sgmg.batch.results import join_results
 from sgmg.batch.stages import CLIPS, FINISHED, Event, Work
 from sgmg.batch.storage import Storage
-from sgmg.batch.videos import VideoTask
+from sgmg.batch.videos import JOB, VideoTask
 from sgmg.errors import InputError
 
-ABOUT = ".batch/about.json"
+ABOUT = f"{JOB}/about.json"
 """What the job's masks depend on; a folder of results is gone on with only by a job with the same."""
 
 _LOST = "The process that worked on it died, and again each time it was tried; the video may need too much memory."
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,6 +46,7 @@ class State:
     seconds: float = 0.0
 
 
+Stream = Callable[[Sequence[VideoTask]], Iterator[Event]]
 OnState = Callable[[State], None]
 
 
@@ -110,9 +108,9 @@ def run(
     tasks: Sequence[VideoTask],
     left: Sequence[VideoTask],
     work: Work,
-    model: Model,
-    pool: Pool | None,
+    stream: Stream,
     on_state: OnState,
+    at_once: int = 1000,
 ) -> State:
     """Do what is left to do; what fails, fails alone.
 
@@ -120,9 +118,10 @@ def run(
         tasks: all of the job.
         left: of these, what is not finished.
         work: what is done with every video.
-        model: what the actors load.
-        pool: the actors; None where nothing is left.
+        stream: does the work on some videos and tells what becomes of each clip. A video of which it does not say that
+            it is finished or failed was lost, and is given to it again.
         on_state: called whenever something has happened.
+        at_once: videos in one stream: many, so that its beginning and end cost little, but no million.
 
     Returns:
         how it ended; the table of results is written.
@@ -133,10 +132,9 @@ def run(
     on_state(state)
     lost: Counter[str] = Counter()
     while waiting:
-        assert pool is not None
-        some, waiting = waiting[: _at_once(pool)], waiting[_at_once(pool) :]
+        some, waiting = waiting[:at_once], waiting[at_once:]
         done: set[str] = set()
-        for event in _events(some, work, model, pool):
+        for event in stream(some):
             state.frames += event.frames
             state.seconds = time.monotonic() - start
             if event.name not in done and (event.finished or event.error is not None):
@@ -159,18 +157,3 @@ def run(
     state.seconds = time.monotonic() - start
     on_state(state)
     return state
-
-
-def _at_once(pool: Pool) -> int:
-    """Videos in one stream: many for each actor, so that its beginning and end cost little, but no million."""
-    return max(1000, 200 * pool.actors)
-
-
-def _events(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> Iterator[Event]:
-    """Those of a stream; if it breaks down, its videos count as lost."""
-    from ray.exceptions import RayError
-
-    try:
-        yield from stream(tasks, work, model, pool)
-    except RayError as error:
-        _log.warning("the stream broke down", exc_info=error)

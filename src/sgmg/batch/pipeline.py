@@ -1,8 +1,9 @@
 """The stages as a stream of Ray Data: videos are read, looked at and written at the same time, on all machines.
 
 Ray Data holds a stage back while the one after it has enough waiting, so that what is in memory is a few clips for each
-process, however many videos there are. The model is loaded once by each of a pool of actors; reading and writing are
-tasks, a CPU core each.
+process, however many videos there are. The model is loaded once by each of a pool of actors. Reading and writing are
+tasks, of a limited number, that ask for no core of their own: if they did, actors that have moved from a machine that
+died to the cores of another could keep them waiting for ever.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import warnings
@@ -25,7 +27,7 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sgmg.batch.stages import Event, Row, Work, look_at_clip, read_clips, task_row, write_clip
+from sgmg.batch.stages import Event, Ledger, Row, Work, look_at_clip, read_clips, task_row, write_clip
 from sgmg.batch.videos import VideoTask
 from sgmg.clips import Plan
 from sgmg.errors import InputError
@@ -33,12 +35,13 @@ from sgmg.errors import InputError
 if TYPE_CHECKING:
     from sgmg.segmenter import Dtype
 
-_CORES_BESIDE = 2
-"""For one task that reads and one that writes, without which nothing moves."""
+_BESIDE_AN_ACTOR = 1
+"""Videos that are read, and written, for each actor, where no cores are left over: few have more than a clip to do."""
 
 _ATTEMPTS = 3
 """How often Ray repeats what a process was doing when it died, before the video counts as lost."""
 
+_MOST_SECONDS = 10  # for a cluster to answer
 _SMALLEST_BLOCK = 2**20  # bytes after which Ray Data passes on what a stage has made: about a clip
 _log = logging.getLogger(__name__)
 
@@ -66,11 +69,13 @@ class Pool:
         actors: how many.
         threads: CPU threads of each.
         gpus: GPUs of each; a fraction where several share one.
+        beside: videos that are read at the same time, and those that are written.
     """
 
     actors: int
     threads: int
     gpus: float
+    beside: int
 
 
 def choose_pool(actors: int | None, threads: int | None, gpus: float | None, cpu_only: bool) -> Pool:
@@ -83,17 +88,16 @@ def choose_pool(actors: int | None, threads: int | None, gpus: float | None, cpu
     cores, all_gpus = int(total.get("CPU", 0)), total.get("GPU", 0.0)
     if gpus is None:
         gpus = 1.0 if all_gpus and not cpu_only else 0.0
-    room = cores - _CORES_BESIDE
     if threads is None:
-        threads = 1 if gpus else max(1, min(4, room // (actors or 1)))
+        threads = 1 if gpus else max(1, min(4, cores // (actors or 1)))
     if actors is None:
-        actors = max(1, min(room // threads, math.floor(all_gpus / gpus) if gpus else room))
-    if actors * threads > room or actors * gpus > all_gpus:
+        actors = max(1, min(cores // threads, math.floor(all_gpus / gpus) if gpus else cores))
+    if actors * threads > cores or actors * gpus > all_gpus:
         raise InputError(
-            f"There is no room for {actors} actors of {threads} threads and {gpus:g} GPUs: Ray has {cores} cores, of "
-            f"which {_CORES_BESIDE} read and write, and {all_gpus:g} GPUs; give fewer --actors, or less for each."
+            f"There is no room for {actors} actors of {threads} threads and {gpus:g} GPUs: Ray has {cores} cores and "
+            f"{all_gpus:g} GPUs; give fewer --actors, or less for each."
         )
-    return Pool(actors, threads, gpus)
+    return Pool(actors, threads, gpus, beside=max(_BESIDE_AN_ACTOR * actors, (cores - actors * threads) // 2))
 
 
 @contextmanager
@@ -112,6 +116,8 @@ def ray_running(address: str | None, plan: Plan) -> Iterator[None]:
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if address is not None:
+        _check_reachable(address)
     with ExitStack() as stack:
         stack.callback(ray.shutdown)
         with nullcontext() if shown else _stderr_hushed():
@@ -128,15 +134,27 @@ def ray_running(address: str | None, plan: Plan) -> Iterator[None]:
         yield
 
 
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto"
+    try:
+        socket.create_connection((host, int(port)), _MOST_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"There is no Ray at '{address}' ({error}); `ray start` starts one.") from error
+
+
 def _start_here(stack: ExitStack, plan: Plan, quiet: dict[str, Any]) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as the same work without Ray has
     short = "/tmp" if Path("/tmp").is_dir() else None  # paths of sockets may not be long
     folder = tempfile.mkdtemp(prefix="sgmg-ray-", dir=short)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     stack.callback(ray.shutdown)
     ray.init(
         address="local",
-        num_cpus=_cores() + _CORES_BESIDE,
+        num_cpus=_cores(),
         include_dashboard=False,
         object_store_memory=_store_size(plan),
         _temp_dir=folder,
@@ -166,7 +184,7 @@ def _store_size(plan: Plan) -> int:
     """Bytes for the clips on their way."""
     length = plan.cut.length if isinstance(plan.cut.length, int) else 300
     clip = 3 * length * plan.sides[0] * plan.sides[1]
-    return max(200 * 2**20, 4 * clip * (_cores() + _CORES_BESIDE))
+    return max(200 * 2**20, 6 * clip * _cores())
 
 
 # --- the stream -------------------------------------------------------------------------------------------
@@ -188,23 +206,6 @@ class _Looker:
         return look_at_clip(row, self._look, self._work)
 
 
-@ray.remote(num_cpus=0)
-class _Ledger:
-    """Which clips of unfinished videos are there: one place that knows, so that one task completes each video."""
-
-    def __init__(self) -> None:
-        self._there: dict[str, set[int]] = {}
-        self._count: dict[str, int] = {}
-
-    def arrived(self, name: str, index: int, last: bool) -> int | None:
-        """See `stages.Arrived`; a clip that comes a second time, since its task had to be repeated, tells again."""
-        there = self._there.setdefault(name, set())
-        there.add(index)
-        if last:
-            self._count[name] = index + 1
-        return len(there) if len(there) == self._count.get(name) else None
-
-
 class _Writer:
     """The last stage: what it tells the ledger, and what it says of each clip."""
 
@@ -220,9 +221,6 @@ def stream(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> 
     """Do the work on videos; what becomes of each clip comes as it happens.
 
     A video of which nothing is said at the end was lost with the processes that worked on it.
-
-    Raises:
-        Exception: of Ray's, if the stream as a whole breaks down.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -230,18 +228,21 @@ def stream(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> 
     context.max_errored_blocks = -1  # of what died with a process nothing is said, and so it counts as lost
     context.max_consecutive_actor_init_deaths = _ATTEMPTS
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ledger = _Ledger.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
+    ledger = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # there is no other way yet to say `max_retries`
         data = _stages(tasks, work, model, pool, ledger)
-    for row in data.iter_rows():
-        yield Event(row["name"], row["frames"], row["finished"], row["error"] or None)
+    try:
+        for row in data.iter_rows():
+            yield Event(row["name"], row["frames"], row["finished"], row["error"] or None)
+    except ray.exceptions.RayError as error:  # of the stream as a whole
+        _log.warning("the stream broke down", exc_info=error)
 
 
 def _stages(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool, ledger: Any) -> ray.data.Dataset:
-    on_a_core: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
+    beside: dict[str, Any] = {"num_cpus": 0, "concurrency": pool.beside, "max_retries": _ATTEMPTS}
     data: ray.data.Dataset = ray.data.from_items([task_row(task) for task in tasks], override_num_blocks=len(tasks))
-    data = data.flat_map(read_clips, fn_kwargs={"work": work}, **on_a_core)  # type: ignore[arg-type]
+    data = data.flat_map(read_clips, fn_kwargs={"work": work}, **beside)  # type: ignore[arg-type]
     data = data.map(
         _Looker,  # type: ignore[arg-type]
         fn_constructor_kwargs={"model": model, "threads": pool.threads, "work": work},
@@ -252,4 +253,4 @@ def _stages(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool, le
         max_restarts=-1,
         max_task_retries=_ATTEMPTS,
     )
-    return data.map(_Writer(work, ledger).__call__, **on_a_core)
+    return data.map(_Writer(work, ledger).__call__, **beside)

@@ -24,7 +24,7 @@ import numpy as np
 
 from sgmg.batch.results import Rows
 from sgmg.batch.storage import Storage, fetched
-from sgmg.batch.videos import VideoTask
+from sgmg.batch.videos import JOB, VideoTask
 from sgmg.clips import Plan, Window
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import choose_formats
@@ -38,13 +38,12 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Result = TypeVar("Result")
 Arrived = Callable[[str, int, bool], "int | None"]
-"""Told that a clip is there: the video's name, the clip's index, whether it is the last. Gives the number of clips, if
-all of them are there now."""
+"""`Ledger.arrived`, wherever the ledger is."""
 
-FINISHED = ".batch/finished"
+FINISHED = f"{JOB}/finished"
 """Where the videos' own tables of results lie. Each is written last: where it is, the video is done."""
 
-CLIPS = ".batch/clips"
+CLIPS = f"{JOB}/clips"
 """Where clips wait for the others of their video."""
 
 _FIRST_PAUSE = 1.0  # seconds before a second attempt; it doubles each time
@@ -256,6 +255,25 @@ class _VideoUnread(Video):
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
+
+
+class Ledger:
+    """Which clips of unfinished videos are there: one place that knows, so that one task completes each video."""
+
+    def __init__(self) -> None:
+        self._there: dict[str, set[int]] = {}
+        self._count: dict[str, int] = {}
+
+    def arrived(self, name: str, index: int, last: bool) -> int | None:
+        """Told that a clip is kept; gives the number of the video's clips, if all of them are there now.
+
+        A clip that comes a second time, since its task had to be repeated, tells again.
+        """
+        there = self._there.setdefault(name, set())
+        there.add(index)
+        if last:
+            self._count[name] = index + 1
+        return len(there) if len(there) == self._count.get(name) else None
 
 
 # --- errors -----------------------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from sgmg.errors import InputError
 from sgmg.formats.frames import slug
 from sgmg.video import IMAGE_SUFFIXES
 
+JOB = ".batch"
+"""What a folder holds that is the output of a job, and in which no videos are looked for."""
+
 TABLES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 VIDEO_SUFFIXES = frozenset(
@@ -102,6 +105,9 @@ def _local_files(source: str) -> Iterator[str]:
         kinds = ", ".join(TABLES)
         raise InputError(f"There is no folder '{source}'; give a folder of videos, or a table of them ({kinds}).")
     for folder, folders, files in os.walk(root):  # which follows no links to folders, so that none goes in circles
+        if JOB in folders:
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(folder, name).as_posix() for name in files if not name.startswith("."))
 
@@ -109,13 +115,14 @@ def _local_files(source: str) -> Iterator[str]:
 def _remote_files(source: str) -> Iterator[str]:
     system, path = open_remote(source)
     try:
-        found = system.find(path)
+        found = [str(file) for file in system.find(path)]
     except OSError as error:
         raise InputError(f"'{source}' cannot be listed ({error}).") from error
+    outputs = tuple({file.partition(f"/{JOB}/")[0] + "/" for file in found if f"/{JOB}/" in file})
     for file in found:
-        below = PurePosixPath(str(file)).relative_to(path).parts
-        if not any(part.startswith(".") for part in below):
-            yield system.unstrip_protocol(str(file))
+        below = PurePosixPath(file).relative_to(path).parts
+        if not file.startswith(outputs) and not any(part.startswith(".") for part in below):
+            yield str(system.unstrip_protocol(file))
 
 
 # --- tables -----------------------------------------------------------------------------------------------

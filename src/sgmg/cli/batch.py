@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -102,7 +103,7 @@ def batch(
     tasks = find_tasks(source, expressions or ())
 
     from sgmg.batch import job
-    from sgmg.batch.pipeline import Model, choose_pool, ray_running
+    from sgmg.batch.pipeline import Model, Pool, choose_pool, ray_running, stream
     from sgmg.batch.stages import Work
     from sgmg.batch.storage import Storage
     from sgmg.segmenter import Segmenter
@@ -114,13 +115,16 @@ def batch(
     del segmenter  # it was only asked; the actors load their own
     work = Work(plan, storage.root, formats, fps, retries)
     job.begin(storage, work, digest, overwrite)
+    left = job.left_to_do(storage, tasks)
     with ExitStack() as stack:
-        left, pool = job.left_to_do(storage, tasks), None
-        if left:
+        show = stack.enter_context(videos_bar(not quiet and bool(left)))
+        pool = Pool(actors=0, threads=0, gpus=0, beside=0)
+        if left:  # otherwise there is nothing to start Ray for
             stack.enter_context(ray_running(ray_address, plan))
             pool = choose_pool(actors, threads_per_actor, gpus_per_actor, cpu_only=device == "cpu")
-        show = stack.enter_context(videos_bar(not quiet and bool(left)))
-        done = job.run(tasks, left, work, Model(model, device, dtype), pool, show)  # type: ignore[arg-type]
+        loaded = Model(model, device, dtype)  # type: ignore[arg-type]
+        events = partial(stream, work=work, model=loaded, pool=pool)
+        done = job.run(tasks, left, work, events, show, at_once=max(1000, 200 * pool.actors))
     failures = [{"video": task.video, "error": done.failed[task.name]} for task in tasks if task.name in done.failed]
     if as_json:
         report = {

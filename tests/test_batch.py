@@ -17,7 +17,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from sgmg import Segmenter  # noqa: E402
 from sgmg.batch import job, stages  # noqa: E402
-from sgmg.batch.stages import Event, Ledger, Work, look_at_clip, read_clips, task_row, write_clip  # noqa: E402
+from sgmg.batch.stages import Event, Ledger, StreamBrokeError, Work, look_at_clip, read_clips, task_row, write_clip  # noqa: E402
 from sgmg.batch.storage import Storage  # noqa: E402
 from sgmg.batch.videos import VideoTask, find_tasks  # noqa: E402
 from sgmg.clips import Cut, Plan  # noqa: E402
@@ -232,6 +232,14 @@ class TestOnce:
         state = batch.run()
         assert state.finished == 2
         assert "died" in state.failed[batch.tasks[0].name]
+
+    def test_a_stream_that_breaks_down_says_why(self, batch: Batch) -> None:
+        def stream(tasks: Sequence[VideoTask]) -> Iterator[Event]:
+            yield Event(tasks[0].name, 4)
+            raise StreamBrokeError("no actor could be started")
+
+        batch.stream = stream
+        assert list(batch.run().failed.values()) == ["no actor could be started"] * 4
 
     def test_another_job_is_not_mixed_in(self, batch: Batch) -> None:
         batch.run()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sgmg.batch.results import join_results
-from sgmg.batch.stages import CLIPS, FINISHED, Event, Work
+from sgmg.batch.stages import CLIPS, FINISHED, Event, StreamBrokeError, Work
 from sgmg.batch.storage import Storage
 from sgmg.batch.videos import JOB, VideoTask
-from sgmg.errors import InputError
+from sgmg.errors import InputError, InputWarning
 
 ABOUT = f"{JOB}/about.json"
 """What the job's masks depend on; a folder of results is gone on with only by a job with the same."""
@@ -131,10 +132,36 @@ def run(
     state = State(len(tasks), skipped=len(tasks) - len(waiting))
     on_state(state)
     lost: Counter[str] = Counter()
-    while waiting:
-        some, waiting = waiting[:at_once], waiting[at_once:]
-        done: set[str] = set()
-        for event in stream(some):
+    try:
+        while waiting:
+            some, waiting = waiting[:at_once], waiting[at_once:]
+            done, reason = _follow(stream(some), state, start, on_state)
+            for task in some:
+                if task.name not in done:
+                    lost[task.name] += 1
+                    if lost[task.name] <= work.retries:
+                        waiting.append(task)
+                    else:
+                        state.failed[task.name] = reason
+    except BaseException:
+        count = state.skipped + state.finished
+        if count:
+            told = f"{count} of {len(tasks)} videos are finished; the same command goes on with the others."
+            warnings.warn(told, InputWarning, stacklevel=2)
+        raise
+    storage.remove(CLIPS)
+    finished = [f"{FINISHED}/{task.name}.parquet" for task in tasks if task.name not in state.failed]
+    join_results(storage, finished, [(task, state.failed[task.name]) for task in tasks if task.name in state.failed])
+    state.seconds = time.monotonic() - start
+    on_state(state)
+    return state
+
+
+def _follow(events: Iterator[Event], state: State, start: float, on_state: OnState) -> tuple[set[str], str]:
+    """Keep account of a stream to its end: the videos that it has come to an end with, and why not with others."""
+    done: set[str] = set()
+    try:
+        for event in events:
             state.frames += event.frames
             state.seconds = time.monotonic() - start
             if event.name not in done and (event.finished or event.error is not None):
@@ -144,16 +171,6 @@ def run(
                 else:
                     state.failed[event.name] = event.error
             on_state(state)
-        for task in some:
-            if task.name not in done:
-                lost[task.name] += 1
-                if lost[task.name] <= work.retries:
-                    waiting.append(task)
-                else:
-                    state.failed[task.name] = _LOST
-    storage.remove(CLIPS)
-    finished = [f"{FINISHED}/{task.name}.parquet" for task in tasks if task.name not in state.failed]
-    join_results(storage, finished, [(task, state.failed[task.name]) for task in tasks if task.name in state.failed])
-    state.seconds = time.monotonic() - start
-    on_state(state)
-    return state
+    except StreamBrokeError as error:
+        return done, str(error)
+    return done, _LOST

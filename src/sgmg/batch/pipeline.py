@@ -27,16 +27,13 @@ import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sgmg.batch.stages import Event, Ledger, Row, Work, look_at_clip, read_clips, task_row, write_clip
+from sgmg.batch.stages import Event, Ledger, Row, StreamBrokeError, Work, look_at_clip, read_clips, task_row, write_clip
 from sgmg.batch.videos import VideoTask
 from sgmg.clips import Plan
 from sgmg.errors import InputError
 
 if TYPE_CHECKING:
     from sgmg.segmenter import Dtype
-
-_BESIDE_AN_ACTOR = 1
-"""Videos that are read, and written, for each actor, where no cores are left over: few have more than a clip to do."""
 
 _ATTEMPTS = 3
 """How often Ray repeats what a process was doing when it died, before the video counts as lost."""
@@ -51,12 +48,14 @@ class Model:
     """What an actor loads.
 
     Attributes:
-        name: a model folder that all machines see, an embedded model, or a Hub id.
+        name: a model folder, an embedded model, or a Hub id, as results call it.
+        place: the same where all machines find it: a folder's absolute path.
         device: as PyTorch names it, or "auto".
         dtype: "float32" or "bfloat16".
     """
 
     name: str | None = None
+    place: str | None = None
     device: str = "auto"
     dtype: Dtype = "float32"
 
@@ -84,20 +83,26 @@ def choose_pool(actors: int | None, threads: int | None, gpus: float | None, cpu
     Raises:
         InputError: there is no room for them.
     """
-    total = ray.cluster_resources()
-    cores, all_gpus = int(total.get("CPU", 0)), total.get("GPU", 0.0)
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = sum(int(machine.get("CPU", 0)) for machine in machines)
     if gpus is None:
-        gpus = 1.0 if all_gpus and not cpu_only else 0.0
+        gpus = 1.0 if any(machine.get("GPU") for machine in machines) and not cpu_only else 0.0
     if threads is None:
-        threads = 1 if gpus else max(1, min(4, cores // (actors or 1)))
-    if actors is None:
-        actors = max(1, min(cores // threads, math.floor(all_gpus / gpus) if gpus else cores))
-    if actors * threads > cores or actors * gpus > all_gpus:
+        threads = 1 if gpus else max(1, min(4, cores // (actors or 1), *(int(m.get("CPU", 1)) for m in machines)))
+    room = sum(_room(machine, threads, gpus) for machine in machines)
+    if (actors or 1) > room:
         raise InputError(
-            f"There is no room for {actors} actors of {threads} threads and {gpus:g} GPUs: Ray has {cores} cores and "
-            f"{all_gpus:g} GPUs; give fewer --actors, or less for each."
+            f"There is no room for {actors or 1} actors of {threads} threads and {gpus:g} GPUs, but for {room}; give "
+            "fewer --actors, or less for each."
         )
-    return Pool(actors, threads, gpus, beside=max(_BESIDE_AN_ACTOR * actors, (cores - actors * threads) // 2))
+    actors = actors or room
+    return Pool(actors, threads, gpus, beside=max(actors, (cores - actors * threads) // 2))
+
+
+def _room(machine: dict[str, float], threads: int, gpus: float) -> int:
+    """How many actors a machine holds."""
+    by_cores = int(machine.get("CPU", 0)) // threads
+    return min(by_cores, math.floor(machine.get("GPU", 0) / gpus)) if gpus else by_cores
 
 
 @contextmanager
@@ -119,16 +124,15 @@ def ray_running(address: str | None, plan: Plan) -> Iterator[None]:
     if address is not None:
         _check_reachable(address)
     with ExitStack() as stack:
+        options = {"address": address} if address is not None else _here(stack, plan)
         stack.callback(ray.shutdown)
-        with nullcontext() if shown else _stderr_hushed():
-            if address is not None:
-                try:
-                    ray.init(address=address, **quiet)
-                except (ConnectionError, ValueError, RuntimeError) as error:
-                    reason = str(error).splitlines()[0].rstrip(".")
-                    raise InputError(f"There is no Ray at '{address}' ({reason}); `ray start` starts one.") from error
-            else:
-                _start_here(stack, plan, quiet)
+        try:
+            with nullcontext() if shown else _stderr_hushed():
+                ray.init(**options, **quiet)
+        except Exception as error:  # which of them, Ray does not promise
+            reason = str(error).partition("\n")[0].rstrip(".")
+            where = "here" if address is None else f"at '{address}'"
+            raise InputError(f"Ray could not be started or joined {where} ({reason}).") from error
         if on_end is not None:
             signal.signal(signal.SIGTERM, on_end)  # Ray has put its own there
         yield
@@ -145,21 +149,20 @@ def _check_reachable(address: str) -> None:
         raise InputError(f"There is no Ray at '{address}' ({error}); `ray start` starts one.") from error
 
 
-def _start_here(stack: ExitStack, plan: Plan, quiet: dict[str, Any]) -> None:
+def _here(stack: ExitStack, plan: Plan) -> dict[str, Any]:
+    """How Ray is started on this machine; what it leaves goes with the stack."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the same work without Ray has
     short = "/tmp" if Path("/tmp").is_dir() else None  # paths of sockets may not be long
     folder = tempfile.mkdtemp(prefix="sgmg-ray-", dir=short)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    stack.callback(ray.shutdown)
-    ray.init(
-        address="local",
-        num_cpus=_cores(),
-        include_dashboard=False,
-        object_store_memory=_store_size(plan),
-        _temp_dir=folder,
-        **quiet,
-    )
+    return {
+        "address": "local",
+        "num_cpus": _cores(),
+        "include_dashboard": False,
+        "object_store_memory": _store_size(plan),
+        "_temp_dir": folder,
+    }
 
 
 @contextmanager
@@ -199,7 +202,8 @@ class _Looker:
         from sgmg.segmenter import ClipLooker, Segmenter
 
         torch.set_num_threads(threads)
-        segmenter = Segmenter.from_pretrained(model.name, model.device, model.dtype)
+        segmenter = Segmenter.from_pretrained(model.place, model.device, model.dtype)
+        segmenter.name = model.name or segmenter.name
         self._look, self._work = ClipLooker(segmenter, work.plan), work
 
     def __call__(self, row: Row) -> Row:
@@ -221,6 +225,9 @@ def stream(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> 
     """Do the work on videos; what becomes of each clip comes as it happens.
 
     A video of which nothing is said at the end was lost with the processes that worked on it.
+
+    Raises:
+        StreamBrokeError: no actor could be started, or something else that is no single video's trouble.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
@@ -235,8 +242,9 @@ def stream(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool) -> 
     try:
         for row in data.iter_rows():
             yield Event(row["name"], row["frames"], row["finished"], row["error"] or None)
-    except ray.exceptions.RayError as error:  # of the stream as a whole
+    except ray.exceptions.RayError as error:
         _log.warning("the stream broke down", exc_info=error)
+        raise StreamBrokeError(str(error).strip().splitlines()[-1].strip()) from error
 
 
 def _stages(tasks: Sequence[VideoTask], work: Work, model: Model, pool: Pool, ledger: Any) -> ray.data.Dataset:

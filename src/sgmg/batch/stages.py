@@ -86,6 +86,10 @@ class Event:
     error: str | None = None
 
 
+class StreamBrokeError(Exception):
+    """The stages could not go on with any video."""
+
+
 def task_row(task: VideoTask) -> Row:
     """A video as the first stage takes it."""
     return {"name": task.name, "video": task.video, "expressions": list(task.expressions)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -122,7 +123,9 @@ def batch(
         if left:  # otherwise there is nothing to start Ray for
             stack.enter_context(ray_running(ray_address, plan))
             pool = choose_pool(actors, threads_per_actor, gpus_per_actor, cpu_only=device == "cpu")
-        loaded = Model(model, device, dtype)  # type: ignore[arg-type]
+        folder = Path(model or "").expanduser()
+        place = str(folder.resolve()) if model and folder.is_dir() else model
+        loaded = Model(model, place, device, dtype)  # type: ignore[arg-type]
         events = partial(stream, work=work, model=loaded, pool=pool)
         done = job.run(tasks, left, work, events, show, at_once=max(1000, 200 * pool.actors))
     failures = [{"video": task.video, "error": done.failed[task.name]} for task in tasks if task.name in done.failed]

@@ -207,6 +207,9 @@ class TestOnce:
         for path in sorted((batch.output / long).rglob("*"), reverse=True):  # taken away by somebody
             path.rmdir() if path.is_dir() else path.unlink()
         (batch.output / long).rmdir()
+        drafts = [batch.output / ".sgmg-abc.unfinished", batch.output / f".{short}.partial"]
+        for draft in drafts:
+            draft.mkdir()
         clips = batch.output / ".batch" / "clips" / long
         clips.mkdir(parents=True)
         (clips / "000000.json").write_text("{")  # killed while it was written
@@ -214,6 +217,7 @@ class TestOnce:
         assert (state.finished, state.skipped) == (2, 1)
         assert (batch.output / long / "result.json").is_file()
         assert not clips.exists()
+        assert not any(draft.exists() for draft in drafts) or batch.work.output.startswith("local://")
 
     def test_a_process_that_dies_is_no_end(self, batch: Batch) -> None:
         """A stream says nothing of what was lost with a process; here of the first video twice, of the second once."""

@@ -66,7 +66,7 @@ def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
     about = {"model": digest, "formats": work.formats, "fps": work.fps, **asdict(work.plan)}
     told = json.dumps(about, indent=1).encode()
     found = _read(storage, ABOUT)
-    if found is None and storage.names():
+    if found is None and any(name != JOB and not _is_left_over(name) for name in storage.names()):
         raise InputError(f"'{work.output}' holds other things than results of sgmg batch; choose another output.")
     if found is not None and found != told and not overwrite:
         raise InputError(
@@ -78,9 +78,13 @@ def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
     storage.write(ABOUT, told)
     storage.remove(CLIPS)
     if not storage.is_remote:
-        for name in storage.names():  # of processes that were killed
-            if name.startswith(".sgmg-") or name.endswith(".partial"):
-                storage.remove(name)
+        for name in filter(_is_left_over, storage.names()):
+            storage.remove(name)
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a name is that of a draft, of a process that was killed."""
+    return name.startswith(".sgmg-") or (name.startswith(".") and name.endswith(".partial"))
 
 
 def _read(storage: Storage, place: str) -> bytes | None:

@@ -80,7 +80,7 @@ def batch(
     """Segment many videos, on this machine or a cluster.
 
     Writes OUT/NAME, what [bold]sgmg segment[/bold] writes, for every video, and OUT/results.parquet with scores, boxes,
-    run-length encoded masks, timings and errors of all.[scale]"
+    run-length encoded masks, timings and errors of all. Runs on Ray, which the extra "scale" brings.
 
     The same command again goes on: finished videos are skipped. What fails is tried again, then listed with its
     reason, and keeps nothing else from being done; the exit code is then 1.

@@ -9,9 +9,9 @@ import torch
 from videos import square_frame, write_video
 
 from sgmg import Segmenter
+from sgmg.clips import network_size
 from sgmg.errors import InputError, InputWarning
 from sgmg.model import SgMg
-from sgmg.segmenter import network_size
 
 SIZE = (72, 96)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from sgmg.errors import InputError
 from sgmg.segmentation import Rle, decode_masks
+from sgmg.tracking import Observation
 from sgmg.video import Frame
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ class Cut:
         From the second clip on it is `overlap * every` less.
         """
         return None if self.length == "all" else self.length * self.every - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to every video of a job, as plain values that are the same on all machines.
+
+    Attributes:
+        cut: how it is cut into clips.
+        sides: pixels on the shorter side that frames are resized to, and at most on the longer.
+        min_score: a frame that scores lower gets an empty mask.
+    """
+
+    cut: Cut
+    sides: tuple[int, int]
+    min_score: float
 
 
 @dataclass
@@ -98,6 +114,30 @@ def windows(
         yield window
 
 
+def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Height and width at which the network sees a video of a (height, width), keeping its proportions.
+
+    >>> network_size((1080, 1920), 360, 640)
+    (360, 640)
+    """
+    shorter, longer = min(size), max(size)
+    target = short_side
+    if longer / shorter * short_side > long_side:
+        target = max(1, round(long_side * shorter / longer))
+    across = max(1, min(int(target * longer / shorter), 2 * long_side))  # a line of pixels is shortened
+    return (target, across) if size[0] == shorter else (across, target)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
+    import torch
+    from torchvision.transforms.v2 import functional as transforms
+
+    pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
+    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
+    return resized
+
+
 @dataclass
 class SegmentedClip:
     """What was found in the frames that one clip adds; E expressions, T new frames, H x W pixels.
@@ -135,3 +175,18 @@ class SegmentedClip:
     def times(self) -> list[Fraction]:
         """Seconds since the first frame, of each frame."""
         return [frame.time for frame in self.frames]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one clip says of one expression to somebody who does not know the clips before: of N queries that may be it.
+
+    Attributes:
+        scores: (N, T) float32 in [0, 1], of the T frames that the network has not seen in the clip before.
+        rles: rles[n][t], query n's mask there, run-length encoded.
+        observation: by what one of the queries is to be chosen; None where N is 1.
+    """
+
+    scores: np.ndarray
+    rles: list[list[Rle]]
+    observation: Observation | None

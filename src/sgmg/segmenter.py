@@ -17,9 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
-from sgmg.clips import Cut, SegmentedClip, Window, windows
+from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, network_size, resized, windows
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import DEFAULT_FORMATS, choose_formats
 from sgmg.journal import FinishedClip
@@ -29,7 +28,7 @@ from sgmg.output import check_output
 from sgmg.progress import Progress
 from sgmg.segmentation import Rle, Segmentation, encode_masks
 from sgmg.to_folder import OnFrame, Saved, segment_to_folder
-from sgmg.tracking import IdentityTracker
+from sgmg.tracking import IdentityTracker, Observation
 from sgmg.video import Frame, Video, VideoSource, open_video
 
 Dtype = Literal["float32", "bfloat16"]
@@ -42,6 +41,8 @@ _WEIGHTS = Path(__file__).parent / "weights"
 _MOST_CHARACTERS = 10_000
 # Full-size logits are made for this many frames at once; float32, four bytes a pixel.
 _FRAMES_AT_ONCE = 4
+# Whose expressions' features are kept, where clips of many videos come in any order.
+_VIDEOS_REMEMBERED = 16
 
 
 class Segmenter:
@@ -308,6 +309,24 @@ class Segmenter:
         """
         return ClipFeatures(self, open_video(clip), self._sides(short_side, long_side))
 
+    def plan(
+        self,
+        clip_length: int | Literal["all"] = 36,
+        short_side: int | None = None,
+        long_side: int | None = None,
+        min_score: float | None = None,
+        *,
+        overlap: int | None = None,
+        every: int = 1,
+    ) -> Plan:
+        """What a call with these arguments does to any video, for clips that are segmented apart (`sgmg.scattered`).
+
+        Raises:
+            InputError: an argument cannot be used.
+        """
+        cut = Cut(clip_length, self._overlap(clip_length, overlap), every)
+        return Plan(cut, self._sides(short_side, long_side), self._threshold(min_score))
+
     # --- the steps, in order ----------------------------------------------------------------------------
 
     def _sides(self, short_side: int | None, long_side: int | None) -> tuple[int, int]:
@@ -491,7 +510,7 @@ class ClipRun(Iterator[SegmentedClip]):
         with segmenter.computing():
             self._texts, self._notes = segmenter._encode_expressions(sentences)
         size = network_size(video.size, *sides)
-        self._windows = windows(video, cut, lambda image: _resized(image, size), keep_images)
+        self._windows = windows(video, cut, lambda image: resized(image, size), keep_images)
 
     def __next__(self) -> SegmentedClip:
         window = next(self._windows, None)
@@ -585,13 +604,91 @@ class ClipRun(Iterator[SegmentedClip]):
         """The query of each of some expressions, of which the first has the tracker with index `first`."""
         if not self.cut.overlap:
             return prediction.best_query()
-        scores = prediction.logits.float().sigmoid().mean((1, 3)).cpu().numpy()
-        masks = prediction.patch_masks_at_stride_2.transpose(1, 2)  # (E, N, T, h, w)
-        shared, last = ((part > 0).cpu().numpy() for part in (masks[:, :, :known], masks[:, :, -self.cut.overlap :]))
         queries = [
-            self.trackers[first + index].step(scores[index], shared[index], last[index]) for index in range(len(scores))
+            self.trackers[first + index].step(seen.scores, seen.shared, seen.last)
+            for index, seen in enumerate(_observations(prediction, known, self.cut.overlap))
         ]
         return torch.tensor(queries, device=prediction.logits.device)
+
+
+def _observations(prediction: Prediction, known: int, overlap: int) -> list[Observation]:
+    """What the trackers of E expressions are to know of a clip that shares `known` frames with the one before."""
+    scores = prediction.logits.float().sigmoid().mean((1, 3)).cpu().numpy()
+    masks = prediction.patch_masks_at_stride_2.transpose(1, 2)  # (E, N, T, h, w)
+    shared, last = ((part > 0).cpu().numpy() for part in (masks[:, :, :known], masks[:, :, -overlap:]))
+    return [Observation(*of_one) for of_one in zip(scores, shared, last, strict=True)]
+
+
+class ClipLooker:
+    """Looks at clips of any videos, each by itself and in any order; `sgmg.scattered` puts together what it finds.
+
+    Which query is the object is known only when the clips before have been looked at. So where clips overlap, the masks
+    of all N queries are made, N times the work of a run (`ClipRun`) in this last and smaller part of the network.
+
+    Args:
+        segmenter: the network.
+        plan: how videos are cut, resized and thresholded; the same that the clips were cut with.
+    """
+
+    def __init__(self, segmenter: Segmenter, plan: Plan) -> None:
+        self._segmenter, self._plan = segmenter, plan
+        self._texts: dict[tuple[str, ...], tuple[list[TextFeatures], list[str]]] = {}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The model's name and the settings, as results have them."""
+        plan = self._plan
+        settings = self._segmenter._settings(plan.cut, plan.sides, plan.min_score)
+        return {"model": self._segmenter.name, "settings": settings}
+
+    def __call__(
+        self, window: Window, expressions: Sequence[str], size: tuple[int, int]
+    ) -> tuple[list[Sighting], list[str]]:
+        """What the network finds in a clip, for each expression; and what the result is to say of warnings.
+
+        Args:
+            window: the clip.
+            expressions: E sentences.
+            size: (H, W) of the video.
+
+        Raises:
+            InputError: an expression cannot be used, or the memory is not enough.
+        """
+        segmenter, cut, found = self._segmenter, self._plan.cut, []
+        with segmenter.computing():
+            texts, notes = self._encoded(tuple(_checked(expressions)))
+            visual = segmenter._encode_clip(window.pixels)
+            for text in texts:
+                prediction = segmenter.model.decode(visual, text)
+                queries, observations = [prediction.best_query()], None
+                if cut.overlap:
+                    count, each = len(queries[0]), range(prediction.logits.shape[2])
+                    queries = [torch.full((count,), query, device=segmenter.device) for query in each]
+                    observations = _observations(prediction, window.known, cut.overlap)
+                tracks = [self._tracks(prediction, visual, query, window.known, size) for query in queries]
+                for index, of_one in enumerate(zip(*tracks, strict=True)):
+                    scores = np.array([track.scores for track in of_one], np.float32)
+                    observation = None if observations is None else observations[index]
+                    found.append(Sighting(scores, [track.rles for track in of_one], observation))
+        return found, [*notes, *_note_on_repetition(cut.every)]
+
+    def _encoded(self, sentences: tuple[str, ...]) -> tuple[list[TextFeatures], list[str]]:
+        """Features of the expressions of the video at hand, which mostly is that of the clip before."""
+        if sentences not in self._texts:
+            if len(self._texts) == _VIDEOS_REMEMBERED:
+                self._texts.clear()
+            self._texts[sentences] = self._segmenter._encode_expressions(sentences)
+        return self._texts[sentences]
+
+    def _tracks(
+        self, prediction: Prediction, visual: VisualFeatures, query: Tensor, known: int, size: tuple[int, int]
+    ) -> list[_Track]:
+        """The masks of one query (E,) for each expression, in the frames that the clip adds."""
+        scores, logits = self._segmenter._of_query(prediction, visual, query)
+        return [
+            _track(of_one, masks, size, self._plan.min_score)
+            for of_one, masks in zip(scores[:, known:], logits[:, known:], strict=True)
+        ]
 
 
 class Stream(Iterator[tuple[Frame, np.ndarray]]):
@@ -655,7 +752,7 @@ class ClipFeatures:
             size, clip = network_size(video.size, *sides), []
             for frame in video:
                 self._timeline.add(frame)
-                clip.append(_resized(frame.image, size))
+                clip.append(resized(frame.image, size))
             self._visual: VisualFeatures | None = segmenter._encode_clip(clip)
 
     def segment(self, expressions: str | Sequence[str], min_score: float | None = None) -> Segmentation:
@@ -782,20 +879,6 @@ class _Timeline:
         self.names.append(frame.name)
 
 
-def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
-    """Height and width at which the network sees a video of a (height, width), keeping its proportions.
-
-    >>> network_size((1080, 1920), 360, 640)
-    (360, 640)
-    """
-    shorter, longer = min(size), max(size)
-    target = short_side
-    if longer / shorter * short_side > long_side:
-        target = max(1, round(long_side * shorter / longer))
-    across = max(1, min(int(target * longer / shorter), 2 * long_side))  # a line of pixels is shortened
-    return (target, across) if size[0] == shorter else (across, target)
-
-
 def _track(scores: np.ndarray, logits: Tensor, size: tuple[int, int], min_score: float) -> _Track:
     """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
     rles: list[Rle] = []
@@ -809,13 +892,6 @@ def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Ten
     for start in range(0, len(logits), _FRAMES_AT_ONCE):
         index = slice(start, start + _FRAMES_AT_ONCE)
         yield index, F.interpolate(logits[index, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def _resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
-    pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
-    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
-    return resized
 
 
 def _checked(expressions: str | Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ from sgmg.video import Frame
 
 if TYPE_CHECKING:
     from sgmg.clips import SegmentedClip
+    from sgmg.scattered import JoinedRun
     from sgmg.segmenter import ClipRun
 
 _log = logging.getLogger(__name__)
@@ -53,14 +54,14 @@ class Saved:
 
 
 def segment_to_folder(
-    run: ClipRun,
+    run: ClipRun | JoinedRun,
     folder: Path,
     formats: Sequence[Format],
     overwrite: bool = False,
     resume: bool = False,
     on_frame: OnFrame | None = None,
 ) -> Saved:
-    """See `Segmenter.to_folder`, which makes the run.
+    """See `Segmenter.to_folder`, which makes the run; `sgmg batch` makes its own of clips that were segmented apart.
 
     Args:
         run: from its first clip on; it keeps images where the video can be read only once.
@@ -120,7 +121,7 @@ def segment_to_folder(
     return Saved(place, journal.frames, scores, summary)
 
 
-def _next(run: ClipRun) -> SegmentedClip | InputError | None:
+def _next(run: ClipRun | JoinedRun) -> SegmentedClip | InputError | None:
     """The next clip, None at the end; of a video that comes only once, what ends it is no reason to lose the rest."""
     try:
         return next(run, None)
@@ -133,7 +134,7 @@ def _next(run: ClipRun) -> SegmentedClip | InputError | None:
 class _Pictures:
     """The pictures of the frames of clips: kept with these, or read again in step with them."""
 
-    def __init__(self, run: ClipRun) -> None:
+    def __init__(self, run: ClipRun | JoinedRun) -> None:
         self._source = run.video.source
         self._again: Iterator[Frame] | None = iter(run.video) if run.video.can_be_read_again else None
 

@@ -39,24 +39,64 @@ class Hypotheses:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `from_json` makes exactly these hypotheses again."""
-        queries, frames, *size = self.masks.shape
-        rles = coco.encode(np.asfortranarray(self.masks.reshape(-1, *size).transpose(1, 2, 0), dtype=np.uint8))
         return {
             "chosen": self.chosen,
             "evidence": self.evidence.tolist(),
             "weight": self.weight.tolist(),
-            "shape": [queries, frames, *size],
-            "masks": [rle["counts"].decode("ascii") for rle in rles],
+            **_masks_as_json(self.masks),
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Hypotheses:
         """The reverse of `as_json`."""
-        *_, height, width = values["shape"]
-        rles = [{"size": [height, width], "counts": counts.encode("ascii")} for counts in values["masks"]]
-        masks = coco.decode(cast(Any, rles)).transpose(2, 0, 1).reshape(values["shape"])
         evidence, weight = (np.array(values[key], np.float64) for key in ("evidence", "weight"))
-        return cls(evidence, weight, masks.astype(bool), values["chosen"])
+        return cls(evidence, weight, _masks_from_json(values), values["chosen"])
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a tracker is told of a clip: the arguments of `IdentityTracker.step`, for when it is to be stepped later.
+
+    Attributes:
+        scores: (N,) float32, mean over the clip's frames.
+        shared: (N, O, h, w) bool, masks in the frames that the clip before held too.
+        last: (N, P, h, w) bool, masks in the frames that the next clip will hold too.
+    """
+
+    scores: np.ndarray
+    shared: np.ndarray
+    last: np.ndarray
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, from which `from_json` makes exactly this observation again."""
+        return {
+            "scores": self.scores.tolist(),
+            "shared": _masks_as_json(self.shared),
+            "last": _masks_as_json(self.last),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Observation:
+        """The reverse of `as_json`."""
+        shared, last = (_masks_from_json(values[key]) for key in ("shared", "last"))
+        return cls(np.array(values["scores"], np.float32), shared, last)
+
+
+def _masks_as_json(masks: np.ndarray) -> dict[str, Any]:
+    """Masks (N, O, h, w) as plain values."""
+    pictures = masks.reshape(-1, *masks.shape[2:]).transpose(1, 2, 0)
+    rles = coco.encode(np.asfortranarray(pictures, dtype=np.uint8)) if pictures.size else []
+    return {"shape": list(masks.shape), "masks": [rle["counts"].decode("ascii") for rle in rles]}
+
+
+def _masks_from_json(values: dict[str, Any]) -> np.ndarray:
+    """The reverse."""
+    shape = values["shape"]
+    rles = [{"size": shape[2:], "counts": counts.encode("ascii")} for counts in values["masks"]]
+    if not rles:
+        return np.zeros(shape, bool)
+    masks: np.ndarray = coco.decode(cast(Any, rles)).transpose(2, 0, 1).reshape(shape).astype(bool)
+    return masks
 
 
 class IdentityTracker:

@@ -17,13 +17,14 @@ import torch
 from jsonargparse import ArgumentParser
 
 from sgmg.analysis.figures import BLUE, FAINT, INK, RED, figure, save, shortened
+from sgmg.clips import network_size
 from sgmg.data.benchmarks import open_benchmark
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.data.video_data import VideoData
 from sgmg.errors import InputError
 from sgmg.model.summary import summarise
-from sgmg.segmenter import Segmenter, network_size
+from sgmg.segmenter import Segmenter
 from sgmg.training.recipe import Recipe, read_recipe, read_settings
 from sgmg.training.run import train as train_recipe
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from sgmg.clips import network_size
 from sgmg.errors import InputError
 from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures, VisualFeatures
-from sgmg.segmenter import Segmenter, network_size
+from sgmg.segmenter import Segmenter
 from sgmg.video import VideoSource, open_video
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, TextIO
 import typer
 
 from sgmg.cli.analyze import analyze_app
+from sgmg.cli.batch import batch
 from sgmg.cli.bench import bench_app
 from sgmg.cli.convert import convert
 from sgmg.cli.cutouts import cutouts
@@ -56,6 +57,7 @@ def _options(
 
 app.command(no_args_is_help=True)(segment)
 app.command("save-as", no_args_is_help=True)(save_as)
+app.command(no_args_is_help=True)(batch)
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(predict_app, name="predict")
 app.add_typer(analyze_app, name="analyze")

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from sgmg.batch.job import State
 
 Item = TypeVar("Item")
 
@@ -52,3 +55,30 @@ def frames_bar(
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+@contextmanager
+def videos_bar(shown: bool = True) -> Iterator[Callable[["State"], None]]:
+    """A bar over the videos of a job, with frames per second, failures and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} videos"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("Starting", total=1, rate="")
+
+        def show(state: "State") -> None:
+            failed = f", {len(state.failed)} failed" if state.failed else ""
+            rate = f"{state.frames / max(state.seconds, 1e-6):.1f} frames/s{failed}"
+            done = state.finished + len(state.failed)
+            bar.update(task, completed=done, total=state.videos - state.skipped, rate=rate)
+            if state.frames or done:
+                bar.update(task, description="Segmenting")
+
+        yield show

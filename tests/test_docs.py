@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,7 @@ FEW = "--videos 2 --size 64x96 --length 2"
 EXAMPLES = {
     "segment": "",
     "save-as": "",
+    "batch": "",
     "train": SHORT,
     "cutouts": f" && {FEW} --source cutouts",
     "synth": f"{FEW} --overwrite && {FEW} --overwrite",
@@ -235,6 +237,8 @@ def test_the_examples_of_help_work(folder: Path, monkeypatch: pytest.MonkeyPatch
     for layout in ("a2d", "jhmdb"):
         write_videos(folder / f"{layout}_sentences", SMALL, seed=0, count=3, layout=layout)
     (folder / "datasets" / "a2d_sentences").symlink_to(folder / "a2d_sentences")
+    (folder / "videos").mkdir()
+    shutil.copy(folder / "dog.mp4", folder / "videos")
     for kind in ("ball", "cup"):
         (folder / "photos" / kind).mkdir(parents=True)
         for number in range(4):

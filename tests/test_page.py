@@ -192,8 +192,7 @@ def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path
     ask(page, "the dog", "a red circle")
 
     # Masks appear while the work still goes on.
-    page.wait_for_selector("#legend b")
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    page.wait_for_selector("body:has(#legend b):has(#cancel:not([hidden]))")
     assert painted(page) > 0
 
     expect(page.locator("#downloads")).to_be_visible()

@@ -85,7 +85,7 @@ def batch(
     The same command again goes on: finished videos are skipped. What fails is tried again, then listed with its
     reason, and keeps nothing else from being done; the exit code is then 1.
 
-    Example: [bold]sgmg batch videos out --expression "the dog" --format masks[/bold]
+    Example: [bold]sgmg batch videos found --expression "the dog" --format masks[/bold]
     """
     from sgmg.formats import DEFAULT_FORMATS, choose_formats
 

@@ -153,6 +153,8 @@ def _here(stack: ExitStack, plan: Plan) -> dict[str, Any]:
     """How Ray is started on this machine; what it leaves goes with the stack."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the same work without Ray has
+    # Threads that wait for others of their process would keep the cores from those that read and write.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     short = "/tmp" if Path("/tmp").is_dir() else None  # paths of sockets may not be long
     folder = tempfile.mkdtemp(prefix="sgmg-ray-", dir=short)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -292,3 +292,4 @@ class TestCommand:
         code, _, errors = run("batch", tmp_path, tmp_path / "out", *words)
         assert code == 2
         assert "There is no Ray at '127.0.0.1:1'" in errors
+        assert not (tmp_path / "out").exists()

@@ -51,14 +51,17 @@ Stream = Callable[[Sequence[VideoTask]], Iterator[Event]]
 OnState = Callable[[State], None]
 
 
-def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
-    """Make the output this job's, or find that it is, and clear away what was never finished.
+def check(storage: Storage, work: Work, digest: str, overwrite: bool) -> bytes:
+    """Find out whether the output can be this job's, without changing it.
 
     Args:
         storage: the output.
         work: what is done with every video.
         digest: of the model's weights.
-        overwrite: forget what an earlier job has finished.
+        overwrite: whether it may hold what a job of another kind has finished.
+
+    Returns:
+        what `begin` writes down of the job.
 
     Raises:
         InputError: it holds results of another model or other settings, or other things.
@@ -73,6 +76,20 @@ def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
             f"'{work.output}' holds results of another model or of other settings{_difference(found, about)}; choose "
             "another output, or begin anew with --overwrite."
         )
+    return told
+
+
+def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
+    """Make the output this job's, or find that it is, and clear away what was never finished.
+
+    Args:
+        storage, work, digest: as for `check`.
+        overwrite: forget what an earlier job has finished.
+
+    Raises:
+        InputError: as for `check`.
+    """
+    told = check(storage, work, digest, overwrite)
     if overwrite:
         storage.remove(FINISHED)
     storage.write(ABOUT, told)

@@ -49,12 +49,8 @@ def batch(
         int | None, typer.Option(help="Frames that a clip shares with the one before; see sgmg segment.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Segment one frame in N.", metavar="N")] = 1,
-    short_side: Annotated[
-        int | None, typer.Option(help="Resize frames to this many pixels on the shorter side …")
-    ] = None,
-    long_side: Annotated[
-        int | None, typer.Option(help="… and at most this many on the longer; by default as the model says.")
-    ] = None,
+    short_side: options.ShortSide = None,
+    long_side: options.LongSide = None,
     min_score: options.MinScore = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of folders of images; 24 by default.")] = None,
     device: options.Device = "auto",
@@ -115,14 +111,15 @@ def batch(
     digest = segmenter.model.digest()
     del segmenter  # it was only asked; the actors load their own
     work = Work(plan, storage.root, formats, fps, retries)
-    job.begin(storage, work, digest, overwrite)
-    left = job.left_to_do(storage, tasks)
+    job.check(storage, work, digest, overwrite)
+    left = tasks if overwrite else job.left_to_do(storage, tasks)
     with ExitStack() as stack:
         show = stack.enter_context(videos_bar(not quiet and bool(left)))
         pool = Pool(actors=0, threads=0, gpus=0, beside=0)
         if left:  # otherwise there is nothing to start Ray for
             stack.enter_context(ray_running(ray_address, plan))
             pool = choose_pool(actors, threads_per_actor, gpus_per_actor, cpu_only=device == "cpu")
+        job.begin(storage, work, digest, overwrite)  # Ray is there: what cannot start leaves nothing behind
         folder = Path(model or "").expanduser()
         place = str(folder.resolve()) if model and folder.is_dir() else model
         loaded = Model(model, place, device, dtype)  # type: ignore[arg-type]

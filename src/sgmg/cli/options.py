@@ -17,6 +17,10 @@ Root = Annotated[Path, typer.Argument(help="The dataset's folder.", show_default
 Split = Annotated[str, typer.Option(help="Which split.")]
 Model = Annotated[str | None, typer.Option(help="Model folder, embedded model or Hub id; by default the embedded one.")]
 ClipLength = Annotated[str, typer.Option(help="Frames that the network sees together, or 'all'.", metavar="N|all")]
+ShortSide = Annotated[int | None, typer.Option(help="Resize frames to this many pixels on the shorter side …")]
+LongSide = Annotated[
+    int | None, typer.Option(help="… and at most this many on the longer; by default as the model says.")
+]
 MinScore = Annotated[
     float | None,
     typer.Option(help="A frame that scores lower gets an empty mask; by default the model's own threshold."),

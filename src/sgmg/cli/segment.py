@@ -75,12 +75,8 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the same command was interrupted, if it was.")
     ] = False,
-    short_side: Annotated[
-        int | None, typer.Option(help="Resize frames to this many pixels on the shorter side …")
-    ] = None,
-    long_side: Annotated[
-        int | None, typer.Option(help="… and at most this many on the longer; by default as the model says.")
-    ] = None,
+    short_side: options.ShortSide = None,
+    long_side: options.LongSide = None,
     min_score: Annotated[
         float | None, typer.Option(help="Leave a frame's mask empty below this score, 0 to 1.")
     ] = None,

@@ -6,17 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from sgmg.errors import InputError
 from sgmg.segmentation import Rle, decode_masks
 from sgmg.tracking import Observation
 from sgmg.video import Frame
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,20 @@ class Window:
     """What the network is to see next.
 
     Attributes:
-        pixels: the frames it sees, as tensors, those of the clip before first.
+        pixels: the frames it sees, (3, h, w) uint8 each, those of the clip before first.
         known: how many of them the clip before held.
         frames: the frames that are new, also those that the network does not see.
         seen: for each of `frames` the one whose masks it gets: an index into those of `pixels` that are new.
     """
 
-    pixels: list[Tensor]
+    pixels: list[np.ndarray]
     known: int
     frames: list[Frame]
     seen: list[int] = field(default_factory=list)
 
 
 def windows(
-    frames: Iterable[Frame], cut: Cut, prepare: Callable[[np.ndarray], Tensor], keep_images: bool
+    frames: Iterable[Frame], cut: Cut, prepare: Callable[[np.ndarray], np.ndarray], keep_images: bool
 ) -> Iterator[Window]:
     """Cut frames into clips; each comes as soon as its last frame is there.
 
@@ -100,7 +98,7 @@ def windows(
         keep_images: leave the images in `Window.frames`; otherwise they are let go of at once (and are empty).
     """
     window = Window([], 0, [])
-    shared: deque[Tensor] = deque(maxlen=cut.overlap)
+    shared: deque[np.ndarray] = deque(maxlen=cut.overlap)
     for count, frame in enumerate(frames):
         if count % cut.every == 0:
             window.pixels.append(prepare(frame.image))
@@ -128,14 +126,21 @@ def network_size(size: tuple[int, int], short_side: int, long_side: int) -> tupl
     return (target, across) if size[0] == shorter else (across, target)
 
 
-def resized(image: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does."""
-    import torch
-    from torchvision.transforms.v2 import functional as transforms
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 to (3, h, w) uint8, bilinear and antialiased, as published inference does.
 
+    By torchvision, which is several times as fast; where it is not installed, by Pillow, whose results torchvision's
+    are but for one step in 255 in a pixel here and there.
+    """
+    try:
+        import torch
+        from torchvision.transforms.v2 import functional as transforms
+    except ImportError:
+        picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(picture).transpose(2, 0, 1)
     pixels = torch.from_numpy(image if image.flags.writeable else image.copy()).permute(2, 0, 1)
-    resized: Tensor = transforms.resize(pixels, list(size), antialias=True)
-    return resized
+    found: np.ndarray = transforms.resize(pixels, list(size), antialias=True).numpy()
+    return found
 
 
 @dataclass

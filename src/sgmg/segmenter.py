@@ -6,24 +6,21 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, network_size, resized, windows
+from sgmg.engines import Engine, Found
+from sgmg.engines.onnx import is_exported
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import DEFAULT_FORMATS, choose_formats
 from sgmg.journal import FinishedClip
 from sgmg.live import TIMEOUT, StreamSource, open_stream
-from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, Prediction, SgMg, TextFeatures, VisualFeatures
 from sgmg.output import check_output
 from sgmg.progress import Progress
 from sgmg.segmentation import Rle, Segmentation, encode_masks
@@ -31,7 +28,10 @@ from sgmg.to_folder import OnFrame, Saved, segment_to_folder
 from sgmg.tracking import IdentityTracker, Observation
 from sgmg.video import Frame, Video, VideoSource, open_video
 
-Dtype = Literal["float32", "bfloat16"]
+if TYPE_CHECKING:
+    from sgmg.engines.pytorch import Dtype
+    from sgmg.model import SgMg
+    from sgmg.model.config import SgMgConfig
 
 DEFAULT_MODEL = "sgmg-lite"
 
@@ -39,8 +39,6 @@ _log = logging.getLogger(__name__)
 _WEIGHTS = Path(__file__).parent / "weights"
 # Of an expression: no text encoder takes as many, and tokenizers are slow on more, or fail.
 _MOST_CHARACTERS = 10_000
-# Full-size logits are made for this many frames at once; float32, four bytes a pixel.
-_FRAMES_AT_ONCE = 4
 # Whose expressions' features are kept, where clips of many videos come in any order.
 _VIDEOS_REMEMBERED = 16
 
@@ -62,46 +60,106 @@ class Segmenter:
         dtype: "float32", or "bfloat16" for matrix products in half the memory and, where the hardware has
             them, a multiple of the speed.
         name: what results call the model.
+
+    Attributes:
+        engine: what computes (`sgmg.engines`).
+        name: what results call the model.
     """
 
+    engine: Engine[Any, Any, Any, Any]
+
     def __init__(self, model: SgMg, device: str = "auto", dtype: Dtype = "float32", name: str = "unnamed") -> None:
-        if dtype not in ("float32", "bfloat16"):
-            raise InputError(f"'{dtype}' is no type to compute with; choose float32 or bfloat16.")
-        self.device, self.dtype, self.name = _device(device), dtype, name
-        self.model = model.to(self.device).eval()
-        self._mean = torch.tensor(PIXEL_MEAN, device=self.device)[:, None, None]
-        self._deviation = torch.tensor(PIXEL_DEVIATION, device=self.device)[:, None, None]
+        from sgmg.engines.pytorch import PyTorchEngine
+
+        self.engine, self.name = PyTorchEngine(model, device, dtype), name
+
+    @classmethod
+    def of(cls, engine: Engine[Any, Any, Any, Any], name: str = "unnamed") -> Segmenter:
+        """With an engine of any kind."""
+        segmenter = cls.__new__(cls)
+        segmenter.engine, segmenter.name = engine, name
+        return segmenter
+
+    @property
+    def config(self) -> SgMgConfig:
+        """What the network is made of."""
+        return self.engine.config
+
+    @property
+    def model(self) -> SgMg:
+        """The network itself.
+
+        Raises:
+            InputError: it is an exported one, of which there is only what its runtime holds.
+        """
+        from sgmg.engines.pytorch import PyTorchEngine
+
+        if not isinstance(self.engine, PyTorchEngine):
+            raise InputError(f"'{self.name}' is an exported model; this needs the model folder that it was made from.")
+        return self.engine.model
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path | None = None, device: str = "auto", dtype: Dtype = "float32"
+        cls,
+        model: str | Path | None = None,
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        threads: int | None = None,
     ) -> Segmenter:
         """With a model from the package, a folder or the Hugging Face Hub.
 
         Args:
-            model: a model folder, the name of an embedded model, or a Hub id; by default the embedded
-                `sgmg-lite`.
+            model: a model folder (also one that `sgmg export onnx` wrote), the name of an embedded model, or a Hub id;
+                by default the embedded `sgmg-lite`.
             device: "auto" (CUDA, else MPS, else CPU), or a device as PyTorch names it.
             dtype: "float32" or "bfloat16".
+            threads: of the CPU, for all of PyTorch in this process; by default as it is.
 
         Raises:
             InputError: there is no such model, or it is incomplete; or no such device.
         """
-        device = str(_device(device))  # before the work of loading
+        folder = Path(model or "").expanduser()
+        if model is not None and is_exported(folder):
+            if dtype != "float32" or device not in ("auto", "cpu"):
+                raise InputError(
+                    f"'{model}' is an exported model, which runs on the CPU in the type it was exported in."
+                )
+            return cls.from_onnx(folder, threads, str(model))
+        from sgmg.engines.pytorch import PyTorchEngine, find_device
+        from sgmg.model import ModelError, SgMg
+
+        device = str(find_device(device))  # before the work of loading
         embedded = _WEIGHTS / str(model or DEFAULT_MODEL)
         is_embedded = embedded.is_dir() and (model is None or not Path(model).exists())
         if model is None and not is_embedded:
             raise InputError(
                 f"This installation has no embedded model '{DEFAULT_MODEL}'; name a model folder with --model."
             )
-        folder = Path(model or "").expanduser()
         place = embedded if is_embedded else folder if folder.exists() else str(model)
         try:
             network = SgMg.from_pretrained(place)
         except ModelError as error:
             raise InputError(str(error)) from error
         _log.info("loaded %s for %s in %s", place, device, dtype)
-        return cls(network, device=device, dtype=dtype, name=str(model or DEFAULT_MODEL))
+        return cls.of(PyTorchEngine(network, device, dtype, threads), str(model or DEFAULT_MODEL))
+
+    @classmethod
+    def from_onnx(cls, folder: str | Path, threads: int | None = None, name: str | None = None) -> Segmenter:
+        """With a model that `sgmg export onnx` wrote: ONNX Runtime computes, and PyTorch is not needed.
+
+        >>> segmenter = Segmenter.from_onnx("sgmg-lite-onnx")
+
+        Args:
+            folder: what the export wrote.
+            threads: of the CPU; by default as many as there are cores.
+            name: what results call the model; by default the folder's name.
+
+        Raises:
+            InputError: there is no such folder, a file is missing or damaged, or ONNX Runtime is not installed.
+        """
+        from sgmg.engines.onnx import OnnxEngine
+
+        return cls.of(OnnxEngine(Path(folder), threads), name or str(folder))
 
     def __call__(
         self,
@@ -330,7 +388,7 @@ class Segmenter:
     # --- the steps, in order ----------------------------------------------------------------------------
 
     def _sides(self, short_side: int | None, long_side: int | None) -> tuple[int, int]:
-        config = self.model.config
+        config = self.config
         sides = (
             config.short_side if short_side is None else short_side,
             config.long_side if long_side is None else long_side,
@@ -341,7 +399,7 @@ class Segmenter:
         return sides
 
     def _threshold(self, min_score: float | None) -> float:
-        threshold = self.model.config.min_score if min_score is None else min_score
+        threshold = self.config.min_score if min_score is None else min_score
         if not 0 <= threshold <= 1:
             raise InputError(f"Scores lie between 0 and 1; a lowest score of {threshold} is not possible.")
         return float(threshold)
@@ -349,88 +407,44 @@ class Segmenter:
     def _overlap(self, clip_length: int | Literal["all"], overlap: int | None) -> int:
         if overlap is not None:
             return overlap
-        chooses = self.model.config.queries > 1 and isinstance(clip_length, int)
+        chooses = self.config.queries > 1 and isinstance(clip_length, int)
         return clip_length // 6 if chooses and isinstance(clip_length, int) else 0
 
-    @contextmanager
-    def computing(self) -> Iterator[None]:
-        """No gradients, fixed algorithms, the chosen precision; running out of memory in a sentence."""
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
-            if self.device.type == "cuda":
-                stack.enter_context(_fixed_algorithms())
-            if self.dtype == "bfloat16":
-                stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
-            try:
-                yield
-            except (RuntimeError, MemoryError) as error:
-                if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "alloc" in str(error):
-                    raise InputError(
-                        "The memory is not enough for a clip of this length and size; "
-                        "choose a smaller --clip-length or --short-side."
-                    ) from error
-                raise
-
-    def _encode_expressions(self, sentences: Sequence[str]) -> tuple[list[TextFeatures], list[str]]:
+    def _encode_expressions(self, sentences: Sequence[str]) -> tuple[list[Any], list[str]]:
         """Features of the expressions that go through the network together, and sentences on those that were cut.
 
         That is one expression at a time, so that memory does not grow with their number and no result depends on its
         neighbours; all of them where the model is made for it.
         """
         features, notes = [], []
-        for together in [sentences] if self.model.config.multi_object else [[sentence] for sentence in sentences]:
-            ids, attention = self.model.tokenize([sentence[:_MOST_CHARACTERS] for sentence in together])
-            for sentence, row, real in zip(together, ids, attention.bool(), strict=True):
-                kept = self._kept_of(sentence, row[real].tolist())
+        for together in [sentences] if self.config.multi_object else [[sentence] for sentence in sentences]:
+            tokens = self.engine.tokenize([sentence[:_MOST_CHARACTERS] for sentence in together])
+            for sentence, kept in zip(together, tokens.kept, strict=True):
+                if kept is None and len(sentence) > _MOST_CHARACTERS:
+                    kept = sentence[:_MOST_CHARACTERS]
                 if kept is not None:
-                    notes.append(
-                        f"An expression is longer than the text encoder's {ids.shape[1]} tokens; kept was: '{kept}'."
-                    )
+                    most = tokens.ids.shape[1]
+                    notes.append(f"An expression is longer than the text encoder's {most} tokens; kept was: '{kept}'.")
                     warnings.warn(notes[-1], InputWarning, stacklevel=4)
-            features.append(self.model.encode_text(ids, attention))
+            features.append(self.engine.encode_text(tokens))
         return features, notes
 
-    def _kept_of(self, sentence: str, ids: list[int]) -> str | None:
-        """What truncation left of a sentence; None if all of it."""
-        tokenizer = self.model.tokenizer
-        if tokenizer is None:
-            return None
-        whole = len(sentence) <= _MOST_CHARACTERS
-        if whole and len(tokenizer(sentence, verbose=False)["input_ids"]) <= len(ids):
-            return None
-        return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
-    def _encode_clip(self, clip: Sequence[Tensor]) -> VisualFeatures:
-        frames = torch.stack(list(clip)).to(self.device).float() / 255
-        return self.model.encode_video(((frames - self._mean) / self._deviation)[None])
-
-    def _segment(
-        self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int], min_score: float
-    ) -> list[_Track]:
-        """Each expression in one clip: the best query's masks at the video's size."""
-        return [
-            _track(scores, logits, size, min_score) for scores, logits in zip(*self._best(visual, text), strict=True)
-        ]
-
-    def _best(self, visual: VisualFeatures, text: TextFeatures) -> tuple[np.ndarray, Tensor]:
+    def _best(self, visual: Any, text: Any) -> tuple[np.ndarray, Any]:
         """Each expression's best query's scores (E, T) and mask logits (E, T, h, w), at the network's size."""
-        prediction = self.model.decode(visual, text)
-        return self._of_query(prediction, visual, prediction.best_query())
+        found = self.engine.decode(visual, text)
+        return self._of_query(found, visual, found.best)
 
-    def _of_query(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> tuple[np.ndarray, Tensor]:
+    def _of_query(self, found: Found[Any], visual: Any, query: np.ndarray) -> tuple[np.ndarray, Any]:
         """The scores (E, T) and mask logits (E, T, h, w) of one query (E,) for each expression."""
-        rows = torch.arange(len(query), device=query.device)
-        scores = prediction.logits[rows, :, query, 0].float().sigmoid().cpu().numpy()
-        return scores, self.model.optimise_masks(prediction, visual, query).float()
+        scores = found.scores[np.arange(len(query)), :, query]
+        return scores, self.engine.masks(found, visual, query)
 
-    def _all(self, visual: VisualFeatures, text: TextFeatures, size: tuple[int, int]) -> Candidates:
-        """All queries of one frame, at the video's size."""
-        prediction = self.model.decode(visual, text)
-        scores = prediction.logits[0, 0, :, 0].float().sigmoid().cpu().numpy()  # (N,)
-        queries = torch.arange(len(scores), device=self.device)[None]
-        logits = self.model.optimise_masks(prediction, visual, queries)[0, :, 0].float()  # (N, h, w)
-        masks = [(part > 0).cpu().numpy() for _, part in _at_size(logits, size)]
-        return Candidates(np.concatenate(masks), scores)
+    def _track(self, scores: np.ndarray, logits: Any, size: tuple[int, int], min_score: float) -> _Track:
+        """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
+        rles: list[Rle] = []
+        for index, masks in self.engine.cut_at_size(logits, size):
+            rles += encode_masks(masks & (scores[index] >= min_score)[:, None, None])
+        return _Track(scores.tolist(), rles)
 
     def _result(
         self,
@@ -467,8 +481,8 @@ class Segmenter:
             "short_side": sides[0],
             "long_side": sides[1],
             "min_score": min_score,
-            "device": str(self.device),
-            "dtype": self.dtype,
+            "device": self.engine.device,
+            "dtype": self.engine.dtype,
         }
 
 
@@ -507,7 +521,7 @@ class ClipRun(Iterator[SegmentedClip]):
         self._last_earlier: FinishedClip | None = None
         self._timeline, self._tracks = _Timeline(), [_Track() for _ in sentences]
         _report(progress, 0, video)
-        with segmenter.computing():
+        with segmenter.engine.computing():
             self._texts, self._notes = segmenter._encode_expressions(sentences)
         size = network_size(video.size, *sides)
         self._windows = windows(video, cut, lambda image: resized(image, size), keep_images)
@@ -525,7 +539,7 @@ class ClipRun(Iterator[SegmentedClip]):
                 for tracker, state in zip(self.trackers, self._last_earlier.trackers(), strict=True):
                     tracker.state = state
                 self._last_earlier = None
-            with self._segmenter.computing():
+            with self._segmenter.engine.computing():
                 found = self._step(window)
             tracks = [_Track([t.scores[i] for i in window.seen], [t.rles[i] for i in window.seen]) for t in found]
         clip = SegmentedClip(
@@ -551,12 +565,11 @@ class ClipRun(Iterator[SegmentedClip]):
 
     def about(self) -> dict[str, Any]:
         """What the masks depend on, as plain values."""
-        model = self._segmenter.model
         return {
             "source": str(self.video.path or self.video.source),
             "size": list(self.video.size),
             "expressions": self.expressions,
-            "model": model.digest(),
+            "model": self._segmenter.engine.digest(),
             **self._segmenter._settings(self.cut, self._sides, self._min_score),
         }
 
@@ -588,35 +601,34 @@ class ClipRun(Iterator[SegmentedClip]):
 
     def _step(self, window: Window) -> list[_Track]:
         """Each expression's masks in the frames that the network has not seen before."""
-        visual = self._segmenter._encode_clip(window.pixels)
-        found: list[_Track] = []
+        segmenter = self._segmenter
+        visual = segmenter.engine.encode_clip(window.pixels)
+        tracks: list[_Track] = []
         for text in self._texts:
-            part = (len(found) + 1) / (len(self.expressions) + 1)
+            part = (len(tracks) + 1) / (len(self.expressions) + 1)
             _report(self._progress, self.done + part * len(window.frames), self.video)
-            prediction = self._segmenter.model.decode(visual, text)
-            query = self._choose(prediction, window.known, len(found))
-            scores, logits = self._segmenter._of_query(prediction, visual, query)
+            found = segmenter.engine.decode(visual, text)
+            query = self._choose(found, window.known, len(tracks))
+            scores, logits = segmenter._of_query(found, visual, query)
             for of_one, masks in zip(scores[:, window.known :], logits[:, window.known :], strict=True):
-                found.append(_track(of_one, masks, self.video.size, self._min_score))
-        return found
+                tracks.append(segmenter._track(of_one, masks, self.video.size, self._min_score))
+        return tracks
 
-    def _choose(self, prediction: Prediction, known: int, first: int) -> Tensor:
+    def _choose(self, found: Found[Any], known: int, first: int) -> np.ndarray:
         """The query of each of some expressions, of which the first has the tracker with index `first`."""
         if not self.cut.overlap:
-            return prediction.best_query()
-        queries = [
-            self.trackers[first + index].step(seen.scores, seen.shared, seen.last)
-            for index, seen in enumerate(_observations(prediction, known, self.cut.overlap))
-        ]
-        return torch.tensor(queries, device=prediction.logits.device)
+            return found.best
+        seen = _observations(self._segmenter.engine, found, known, self.cut.overlap)
+        trackers = self.trackers[first : first + len(seen)]
+        chosen = [tracker.step(o.scores, o.shared, o.last) for tracker, o in zip(trackers, seen, strict=True)]
+        return np.array(chosen, np.int64)
 
 
-def _observations(prediction: Prediction, known: int, overlap: int) -> list[Observation]:
+def _observations(engine: Engine[Any, Any, Any, Any], found: Found[Any], known: int, overlap: int) -> list[Observation]:
     """What the trackers of E expressions are to know of a clip that shares `known` frames with the one before."""
-    scores = prediction.logits.float().sigmoid().mean((1, 3)).cpu().numpy()
-    masks = prediction.patch_masks_at_stride_2.transpose(1, 2)  # (E, N, T, h, w)
-    shared, last = ((part > 0).cpu().numpy() for part in (masks[:, :, :known], masks[:, :, -overlap:]))
-    return [Observation(*of_one) for of_one in zip(scores, shared, last, strict=True)]
+    masks = engine.patches(found)  # (E, N, T, h, w)
+    of_all = zip(found.scores.mean(1), masks[:, :, :known], masks[:, :, -overlap:], strict=True)
+    return [Observation(*of_one) for of_one in of_all]
 
 
 class ClipLooker:
@@ -632,7 +644,7 @@ class ClipLooker:
 
     def __init__(self, segmenter: Segmenter, plan: Plan) -> None:
         self._segmenter, self._plan = segmenter, plan
-        self._texts: dict[tuple[str, ...], tuple[list[TextFeatures], list[str]]] = {}
+        self._texts: dict[tuple[str, ...], tuple[list[Any], list[str]]] = {}
 
     @property
     def about(self) -> dict[str, Any]:
@@ -654,25 +666,25 @@ class ClipLooker:
         Raises:
             InputError: an expression cannot be used, or the memory is not enough.
         """
-        segmenter, cut, found = self._segmenter, self._plan.cut, []
-        with segmenter.computing():
+        engine, cut, sightings = self._segmenter.engine, self._plan.cut, []
+        with engine.computing():
             texts, notes = self._encoded(tuple(_checked(expressions)))
-            visual = segmenter._encode_clip(window.pixels)
+            visual = engine.encode_clip(window.pixels)
             for text in texts:
-                prediction = segmenter.model.decode(visual, text)
-                queries, observations = [prediction.best_query()], None
+                found = engine.decode(visual, text)
+                queries, observations = [found.best], None
                 if cut.overlap:
-                    count, each = len(queries[0]), range(prediction.logits.shape[2])
-                    queries = [torch.full((count,), query, device=segmenter.device) for query in each]
-                    observations = _observations(prediction, window.known, cut.overlap)
-                tracks = [self._tracks(prediction, visual, query, window.known, size) for query in queries]
+                    count, each = len(found.best), range(found.scores.shape[2])
+                    queries = [np.full(count, query) for query in each]
+                    observations = _observations(engine, found, window.known, cut.overlap)
+                tracks = [self._tracks(found, visual, query, window.known, size) for query in queries]
                 for index, of_one in enumerate(zip(*tracks, strict=True)):
                     scores = np.array([track.scores for track in of_one], np.float32)
                     observation = None if observations is None else observations[index]
-                    found.append(Sighting(scores, [track.rles for track in of_one], observation))
-        return found, [*notes, *_note_on_repetition(cut.every)]
+                    sightings.append(Sighting(scores, [track.rles for track in of_one], observation))
+        return sightings, [*notes, *_note_on_repetition(cut.every)]
 
-    def _encoded(self, sentences: tuple[str, ...]) -> tuple[list[TextFeatures], list[str]]:
+    def _encoded(self, sentences: tuple[str, ...]) -> tuple[list[Any], list[str]]:
         """Features of the expressions of the video at hand, which mostly is that of the clip before."""
         if sentences not in self._texts:
             if len(self._texts) == _VIDEOS_REMEMBERED:
@@ -681,12 +693,12 @@ class ClipLooker:
         return self._texts[sentences]
 
     def _tracks(
-        self, prediction: Prediction, visual: VisualFeatures, query: Tensor, known: int, size: tuple[int, int]
+        self, found: Found[Any], visual: Any, query: np.ndarray, known: int, size: tuple[int, int]
     ) -> list[_Track]:
         """The masks of one query (E,) for each expression, in the frames that the clip adds."""
-        scores, logits = self._segmenter._of_query(prediction, visual, query)
+        scores, logits = self._segmenter._of_query(found, visual, query)
         return [
-            _track(of_one, masks, size, self._plan.min_score)
+            self._segmenter._track(of_one, masks, size, self._plan.min_score)
             for of_one, masks in zip(scores[:, known:], logits[:, known:], strict=True)
         ]
 
@@ -748,12 +760,12 @@ class ClipFeatures:
     def __init__(self, segmenter: Segmenter, video: Video, sides: tuple[int, int]) -> None:
         self._segmenter, self._video, self._sides = segmenter, video, sides
         self._timeline = _Timeline()
-        with segmenter.computing():
-            size, clip = network_size(video.size, *sides), []
-            for frame in video:
-                self._timeline.add(frame)
-                clip.append(resized(frame.image, size))
-            self._visual: VisualFeatures | None = segmenter._encode_clip(clip)
+        size, clip = network_size(video.size, *sides), []
+        for frame in video:
+            self._timeline.add(frame)
+            clip.append(resized(frame.image, size))
+        with segmenter.engine.computing():
+            self._visual: Any = segmenter.engine.encode_clip(clip)
 
     def segment(self, expressions: str | Sequence[str], min_score: float | None = None) -> Segmentation:
         """Masks for one or several expressions; the visual encoder is not run again.
@@ -768,9 +780,10 @@ class ClipFeatures:
         """
         visual, segmenter = self._encoded(), self._segmenter
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
-        with segmenter.computing():
+        with segmenter.engine.computing():
             texts, notes = segmenter._encode_expressions(sentences)
-            tracks = [t for text in texts for t in segmenter._segment(visual, text, self._video.size, threshold)]
+            found = [of_one for text in texts for of_one in zip(*segmenter._best(visual, text), strict=True)]
+            tracks = [segmenter._track(scores, logits, self._video.size, threshold) for scores, logits in found]
         cut = Cut("all")
         return segmenter._result(self._video, self._timeline, sentences, tracks, notes, cut, self._sides, threshold)
 
@@ -795,16 +808,16 @@ class ClipFeatures:
         """
         visual, segmenter = self._encoded(), self._segmenter
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
-        with segmenter.computing():
+        with segmenter.engine.computing():
             texts, _ = segmenter._encode_expressions(sentences)
         for text in texts:
-            with segmenter.computing():
+            with segmenter.engine.computing():
                 results = zip(*segmenter._best(visual, text), strict=True)
             for scores, logits in results:
                 found = np.empty((len(scores), *self._video.size), np.float32)
-                with segmenter.computing():
-                    for index, part in _at_size(logits, self._video.size):
-                        found[index] = part.sigmoid().cpu().numpy()
+                with segmenter.engine.computing():
+                    for index, part in segmenter.engine.probable_at_size(logits, self._video.size):
+                        found[index] = part
                 found[scores < threshold] = 0
                 yield found
 
@@ -823,18 +836,16 @@ class ClipFeatures:
             IndexError: the clip has no such frame.
             RuntimeError: the features were freed already.
         """
-        with self._asked(expression) as (visual, text):
-            return self._segmenter._all(visual.select([frame]), text, self._video.size)
+        visual, sentences, segmenter = self._encoded(), _checked(expression), self._segmenter
+        engine = segmenter.engine
+        with engine.computing():
+            texts, _ = segmenter._encode_expressions(sentences)
+            of_frame = engine.select(visual, [frame])
+            found = engine.decode(of_frame, texts[0])
+            parts = engine.cut_at_size(engine.every_mask(found, of_frame), self._video.size)
+            return Candidates(np.concatenate([masks for _, masks in parts]), found.scores[0, 0])
 
-    @contextmanager
-    def _asked(self, expression: str) -> Iterator[tuple[VisualFeatures, TextFeatures]]:
-        """The features of the clip and of one expression, ready to compute with."""
-        visual, sentences = self._encoded(), _checked(expression)
-        with self._segmenter.computing():
-            texts, _ = self._segmenter._encode_expressions(sentences)
-            yield visual, texts[0]
-
-    def _encoded(self) -> VisualFeatures:
+    def _encoded(self) -> Any:
         if self._visual is None:
             raise RuntimeError("these features are freed; ask inside of the `with` block")
         return self._visual
@@ -879,21 +890,6 @@ class _Timeline:
         self.names.append(frame.name)
 
 
-def _track(scores: np.ndarray, logits: Tensor, size: tuple[int, int], min_score: float) -> _Track:
-    """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
-    rles: list[Rle] = []
-    for index, part in _at_size(logits, size):
-        rles += encode_masks((part > 0).cpu().numpy() & (scores[index] >= min_score)[:, None, None])
-    return _Track(scores.tolist(), rles)
-
-
-def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-    """Mask logits (n, h, w) resized to (H, W), a few at a time: (which, those)."""
-    for start in range(0, len(logits), _FRAMES_AT_ONCE):
-        index = slice(start, start + _FRAMES_AT_ONCE)
-        yield index, F.interpolate(logits[index, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
 def _checked(expressions: str | Sequence[str]) -> list[str]:
     sentences = [expressions] if isinstance(expressions, str) else list(expressions)
     if not sentences:
@@ -921,22 +917,3 @@ def _note_on_repetition(every: int) -> list[str]:
     if every == 1:
         return []
     return [f"One frame in {every} was segmented; the frames between repeat the masks of the last one that was."]
-
-
-def _fixed_algorithms() -> AbstractContextManager[None]:
-    """Of cuDNN's algorithms, only those that always give the same result; its other settings stay."""
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"The device '{name}' is not available here; choose auto or cpu.") from error
-    return device

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
-
+from sgmg.engines import Engine
+from sgmg.engines.pytorch import PyTorchEngine
 from sgmg.progress import Cancelled
 
 
@@ -28,9 +28,13 @@ class Interruption:
             raise Cancelled("stopped, as was asked")
 
     @contextmanager
-    def inside(self, network: nn.Module) -> Iterator[None]:
-        """Check before every layer: a clip takes seconds on a CPU, a layer a fraction of one."""
-        handles = [module.register_forward_pre_hook(self.check) for module in network.modules()]
+    def inside(self, engine: Engine[Any, Any, Any, Any]) -> Iterator[None]:
+        """Check before every layer: a clip takes seconds on a CPU, a layer a fraction of one.
+
+        Exported graphs run as a whole; for them, the checks between clips remain.
+        """
+        modules = engine.model.modules() if isinstance(engine, PyTorchEngine) else ()
+        handles = [module.register_forward_pre_hook(self.check) for module in modules]
         try:
             yield
         finally:

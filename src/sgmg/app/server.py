@@ -220,8 +220,8 @@ class PageServer:
         return {
             "version": sgmg.__version__,
             "model": Path(self.segmenter.name).name,
-            "device": str(self.segmenter.device),
-            "minScore": self.segmenter.model.config.min_score,
+            "device": self.segmenter.engine.device,
+            "minScore": self.segmenter.config.min_score,
             "opacity": FILL,
             "limits": self.limits.as_dict(),
         }

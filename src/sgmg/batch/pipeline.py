@@ -199,12 +199,9 @@ class _Looker:
     """An actor with the model."""
 
     def __init__(self, model: Model, threads: int, work: Work) -> None:
-        import torch
-
         from sgmg.segmenter import ClipLooker, Segmenter
 
-        torch.set_num_threads(threads)
-        segmenter = Segmenter.from_pretrained(model.place, model.device, model.dtype)
+        segmenter = Segmenter.from_pretrained(model.place, model.device, model.dtype, threads)
         segmenter.name = model.name or segmenter.name
         self._look, self._work = ClipLooker(segmenter, work.plan), work
 

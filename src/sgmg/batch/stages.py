@@ -126,7 +126,7 @@ def read_clips(row: Row, work: Work) -> Iterator[Row]:
 
 
 def _clip_row(task: VideoTask, video: Video, index: int, window: Window, last: bool, seconds: float) -> Row:
-    pixels = np.stack([frame.numpy() for frame in window.pixels])
+    pixels = np.stack(window.pixels)
     clip = {
         "video": task.video,
         "expressions": task.expressions,
@@ -156,14 +156,12 @@ def _opened(path: Path, source: str, fps: float | None) -> Video:
 
 def look_at_clip(row: Row, look: ClipLooker, work: Work) -> Row:
     """What the network finds in a clip."""
-    import torch
-
     clip = json.loads(row["clip"])
     if "error" in clip:
         return row
-    pixels = np.frombuffer(bytearray(row["pixels"]), np.uint8).reshape(clip["shape"])
+    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(clip["shape"])
     frames = frames_without_images(clip["stamps"])
-    window = Window(list(torch.from_numpy(pixels)), clip["known"], frames, clip["seen"])
+    window = Window(list(pixels), clip["known"], frames, clip["seen"])
     attempt, start = 0, time.perf_counter()
     while True:
         try:

@@ -15,6 +15,7 @@ from sgmg.cli.convert import convert
 from sgmg.cli.cutouts import cutouts
 from sgmg.cli.data import data_app
 from sgmg.cli.evaluate import evaluate_app
+from sgmg.cli.export import export_app
 from sgmg.cli.model import model_app
 from sgmg.cli.predict import predict_app
 from sgmg.cli.save_as import save_as
@@ -68,6 +69,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 app.add_typer(model_app, name="model")
 app.command(no_args_is_help=True)(convert)
+app.add_typer(export_app, name="export")
 app.command()(serve)
 
 

@@ -108,7 +108,7 @@ def batch(
     storage = Storage(output)
     segmenter = Segmenter.from_pretrained(model, device="cpu", dtype=dtype)  # type: ignore[arg-type]
     plan = segmenter.plan(length, short_side, long_side, min_score, overlap=overlap, every=every)
-    digest = segmenter.model.digest()
+    digest = segmenter.engine.digest()
     del segmenter  # it was only asked; the actors load their own
     work = Work(plan, storage.root, formats, fps, retries)
     job.check(storage, work, digest, overwrite)

@@ -39,7 +39,7 @@ def _add(benchmark: str, example: str) -> None:
         settings = {
             "benchmark": benchmark,
             "split": split,
-            "model": segmenter.model.digest(),
+            "model": segmenter.engine.digest(),
             "clip_length": length,
             "min_score": min_score,
         }

@@ -119,13 +119,9 @@ def segment(
         raise InputError(f"'{video}' comes only once, and a run on it cannot be gone on with; leave --resume out.")
     whole = None if is_stream(video) else open_video(video, fps)
 
-    import torch
-
     from sgmg.segmenter import Segmenter
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    segmenter = Segmenter.from_pretrained(model, device=device, dtype=dtype)  # type: ignore[arg-type]
+    segmenter = Segmenter.from_pretrained(model, device=device, dtype=dtype, threads=threads)  # type: ignore[arg-type]
     if whole is None:  # not before: a camera does not wait for a model to be loaded
         whole = open_stream(video, fps, timeout, waiting=length * every if isinstance(length, int) else 36)
     source = Excerpt(whole, cut_from, cut_to) if start is not None or end is not None else whole

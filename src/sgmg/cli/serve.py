@@ -50,13 +50,9 @@ def serve(
     except ImportError as error:
         raise InputError('The web page needs Gradio; install it with: pip install "sgmg[web]"') from error
 
-    import torch
-
     from sgmg.segmenter import Segmenter
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    segmenter = Segmenter.from_pretrained(model, device=device, dtype=dtype)  # type: ignore[arg-type]
+    segmenter = Segmenter.from_pretrained(model, device=device, dtype=dtype, threads=threads)  # type: ignore[arg-type]
     server = PageServer(segmenter, limits)
     try:
         address = server.start(host, port, (name, password) if auth is not None else None)

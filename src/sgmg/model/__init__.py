@@ -1,9 +1,13 @@
 """The SgMg network."""
 
-from sgmg.model.config import ModelError, SgMgConfig
-from sgmg.model.sgmg import Prediction, SgMg, VisualFeatures
-from sgmg.model.text import TextFeatures
-from sgmg.model.visual import PIXEL_DEVIATION, PIXEL_MEAN
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
+
+if TYPE_CHECKING:
+    from sgmg.model.sgmg import Prediction, SgMg, VisualFeatures
+    from sgmg.model.text import TextFeatures
 
 __all__ = [
     "PIXEL_DEVIATION",
@@ -15,3 +19,17 @@ __all__ = [
     "TextFeatures",
     "VisualFeatures",
 ]
+
+# Imported when first asked for: what runs exported models needs the configuration, and no PyTorch.
+_HOMES = {
+    "Prediction": "sgmg.model.sgmg",
+    "SgMg": "sgmg.model.sgmg",
+    "TextFeatures": "sgmg.model.text",
+    "VisualFeatures": "sgmg.model.sgmg",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sgmg.model' has no attribute '{name}'")

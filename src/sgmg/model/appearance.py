@@ -1,10 +1,10 @@
 """Colours and textures from pixels and shallow stages, which the deep stages of a classifier forget."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.portable import average_to
 
 
 class Appearance(nn.Module):
@@ -27,9 +27,9 @@ class Appearance(nn.Module):
 
     def forward(self, frames: Tensor, stages: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Frames (n, 3, H, W) and their stages (n, C, h, w) to a hint (n, d, h, w) for each level's size."""
-        pixels = F.adaptive_avg_pool2d(frames, (stages[0].shape[2], stages[0].shape[3]))
+        pixels = average_to(frames, (stages[0].shape[2], stages[0].shape[3]))
         maps = [self.at_stride_4(torch.cat((pixels, stages[0]), 1)), self.at_stride_8(stages[1])]
         return [
-            projection(torch.cat([F.adaptive_avg_pool2d(x, size) for x in maps], 1))
+            projection(torch.cat([average_to(x, size) for x in maps], 1))
             for projection, size in zip(self.projections, sizes, strict=True)
         ]

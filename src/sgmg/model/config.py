@@ -8,6 +8,13 @@ class ModelError(ValueError):
     """A model, checkpoint or configuration cannot be used; the message says why, in one sentence."""
 
 
+#: What is taken out of RGB in [0, 1] before the network: ImageNet's mean and deviation.
+PIXEL_MEAN, PIXEL_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: Frames are padded to a multiple of this.
+SIZE_MULTIPLE = 16
+#: Below this the stride-64 level has fewer than the 3x3 cells that the spectral filter needs.
+SMALLEST_SIDE = 144
+
 #: RoBERTa-base, the text encoder of every published checkpoint, as `transformers` describes it.
 ROBERTA_BASE: dict[str, Any] = {
     "model_type": "roberta",

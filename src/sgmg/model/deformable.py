@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
 from sgmg.model.linear import Linear, linear
+from sgmg.model.portable import sizes_like
 
 Shapes = list[tuple[int, int]]
 
@@ -145,7 +146,7 @@ class DeformableAttention(nn.Module):
             (n, Q, d).
         """
         value = self.value_proj(memory).masked_fill(padding_mask[..., None], 0)
-        value = value.view(len(query), -1, self.heads, value.shape[-1] // self.heads)
+        value = value.view(query.shape[0], -1, self.heads, value.shape[-1] // self.heads)
         if torch.is_grad_enabled() or query.device.type != "cpu" or reference.shape[-1] != 2:
             return self.output_proj(sample_levels(value, shapes, *self.samples(query, reference, shapes)))
         return self.output_proj(gather_levels(value, shapes, *self.places(query, reference, shapes)))
@@ -161,7 +162,7 @@ class DeformableAttention(nn.Module):
         offsets = self.sampling_offsets(query).view(*sampling, 2)
         weights = self.attention_weights(query).view(*sampling[:3], -1).softmax(-1).view(sampling)
         if reference.shape[-1] == 2:
-            sizes = query.new_tensor([(w, h) for h, w in shapes])
+            sizes = sizes_like([(w, h) for h, w in shapes], query)
             locations = reference[:, :, None, :, None] + offsets / sizes[:, None]
         else:
             centre, extent = reference[:, :, None, :, None].chunk(2, dim=-1)
@@ -224,8 +225,9 @@ def corners(shapes: Shapes, locations: Tensor, weights: Tensor) -> tuple[Tensor,
         (n, Q, heads, levels · points · 4) indices of cells, the levels' cells one after another, and their weights;
         0 outside of the map.
     """
-    size = locations.new_tensor([(w, h) for h, w in shapes])[:, None]  # (levels, 1, 2)
-    first = torch.tensor([0, *itertools.accumulate(h * w for h, w in shapes)][:-1], device=locations.device)
+    size = sizes_like([(w, h) for h, w in shapes], locations)[:, None]  # (levels, 1, 2)
+    area = size.prod(-1)
+    first = (area.cumsum(0) - area).long()  # (levels, 1)
     place = locations * size - 0.5
     low = place.floor()
     part = place - low
@@ -235,7 +237,7 @@ def corners(shapes: Shapes, locations: Tensor, weights: Tensor) -> tuple[Tensor,
         at = low + offset
         inside = ((at >= 0) & (at < size)).all(-1)
         x, y = torch.minimum(at.clamp(min=0), size - 1).long().unbind(-1)
-        cells.append(first[:, None] + y * size[..., 0].long() + x)
+        cells.append(first + y * size[..., 0].long() + x)
         shares.append(weights * inside * torch.where(offset.bool(), part, 1 - part).prod(-1))
     return torch.stack(cells, -1).flatten(3), torch.stack(shares, -1).flatten(3)
 
@@ -418,7 +420,7 @@ class DeformableTransformer(nn.Module):
         """Queries, their boxes and references from encoded levels and sentences (n, d)."""
         memory, shapes, ratios = encoded.memory, encoded.shapes, encoded.ratios
         output = TransformerOutput([], [], [], [])
-        query_position = self.query_position.weight[None].expand(len(memory), -1, -1)  # (n, N, d)
+        query_position = self.query_position.weight[None].expand(memory.shape[0], -1, -1)  # (n, N, d)
         query = sentence[:, None].expand_as(query_position)
         reference = self.reference_point(query_position).sigmoid()  # (n, N, 2)
         for layer, box_head in zip(self.decoder, self.box_heads, strict=True):

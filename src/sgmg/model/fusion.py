@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
+from sgmg.model.portable import fourier, inverse_fourier
 from sgmg.model.text import TextFeatures
 
 
@@ -90,13 +91,13 @@ class SpectralFilter(LevelFilter):
         """Features (n, d, h, w) and the level's Gaussian (1, 1, h, w) to features of the same shape."""
         with torch.autocast(x.device.type, enabled=False):
             whole = x.float()
-            spectrum = torch.fft.fft2(whole) * (1 - self.amount(whole)[..., None, None] * bump)
-            parts = torch.cat((spectrum.real, spectrum.imag), 1)  # (n, 2d, h, w)
+            kept = 1 - self.amount(whole)[..., None, None] * bump
+            parts = torch.cat([part * kept for part in fourier(whole)], 1)  # (n, 2d, h, w)
         # In training all of it is float32: gradients of the spectrum have a range of their own.
         with torch.autocast(x.device.type, enabled=not self.training and torch.is_autocast_enabled(x.device.type)):
             parts = self.conv2(F.relu(self.conv1(parts), inplace=not torch.is_grad_enabled())).float()
         with torch.autocast(x.device.type, enabled=False):
-            return (whole + torch.fft.ifft2(torch.complex(*parts.chunk(2, 1))).real).to(x.dtype)
+            return (whole + inverse_fourier(*parts.chunk(2, 1))).to(x.dtype)
 
 
 class ConvolutionFilter(LevelFilter):
@@ -146,12 +147,12 @@ class WordAttention(nn.Module):
         query = self._pixels(x, text)
         read = self.attention(query, text.keys, text.words, text.key_mask).to(x.dtype)
         fused = query * read + query if self.residual else query * read
-        return fused.reshape(len(x), -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
+        return fused.reshape(x.shape[0], -1, x.shape[1]).transpose(1, 2).reshape(x.shape)
 
     def weights(self, x: Tensor, text: TextFeatures) -> Tensor:
         """How much each pixel of features (B·T, d, h, w) reads each of L words, a mean over heads: (B·T, L, h, w)."""
         weights = self.attention.weights(self._pixels(x, text), text.keys, text.key_mask)
-        return weights.reshape(len(x), -1, weights.shape[-1]).transpose(1, 2).unflatten(2, x.shape[2:])
+        return weights.reshape(x.shape[0], -1, weights.shape[-1]).transpose(1, 2).unflatten(2, x.shape[2:])
 
     @staticmethod
     def _pixels(x: Tensor, text: TextFeatures) -> Tensor:

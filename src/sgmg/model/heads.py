@@ -13,6 +13,11 @@ PATCH = 4
 CELL = 8
 
 
+def picture(patches: Tensor) -> Tensor:
+    """Patches (..., 16, h, w) laid side by side: (..., 4·h, 4·w)."""
+    return F.pixel_shuffle(patches.flatten(0, -4), PATCH)[:, 0].unflatten(0, patches.shape[:-3])
+
+
 class ConditionalPatchSegmentation(nn.Module):
     """CPK: each query makes two point-wise convolutions that draw a 4x4 patch in every cell."""
 
@@ -139,7 +144,7 @@ class MaskOptimiser(nn.Module):
         patches = self.at_stride_8(patches, stages[1])
         resized = F.interpolate(patches.flatten(0, 2), stages[0].shape[-2:], mode="bilinear", align_corners=False)
         patches = self.at_stride_4(resized.unflatten(0, patches.shape[:3]), stages[0])
-        return F.pixel_shuffle(patches, PATCH)[..., 0, :, :]
+        return picture(patches)
 
 
 class MaskResizer(nn.Module):
@@ -147,7 +152,7 @@ class MaskResizer(nn.Module):
 
     def forward(self, patches: Tensor, stages: list[Tensor]) -> Tensor:
         """As `MaskOptimiser`; of the stages only the size counts."""
-        masks = F.pixel_shuffle(patches, PATCH)[..., 0, :, :]  # (B, E, T, h, w) at stride 2
+        masks = picture(patches)  # (B, E, T, h, w) at stride 2
         h, w = stages[0].shape[-2:]
         return F.interpolate(
             masks.flatten(0, 1), (PATCH * h, PATCH * w), mode="bilinear", align_corners=False

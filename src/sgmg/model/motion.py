@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
-from sgmg.model.parts import frames_at_once
+from sgmg.model.parts import frames_at_once, parts_of
+from sgmg.model.portable import average_to
 
 #: Displacements are searched up to this many cells in each direction.
 RADIUS = 2
@@ -28,12 +29,9 @@ def correlate(maps: Tensor) -> Tensor:
     other = torch.cat((centred[:, 1:], centred[:, -2:][:, :1]), 1)
     here, there = centred.flatten(0, 1), other.flatten(0, 1)
     size = (maps.shape[3], maps.shape[4])
-    at_once = frames_at_once([size], 1, len(here), maps.device)
-    if at_once == len(here):
-        volume = _correlate_images(here, there)
-    else:
-        parts = zip(here.split(at_once), there.split(at_once), strict=True)
-        volume = torch.cat([_correlate_images(*pair) for pair in parts])
+    at_once = frames_at_once([size], 1, here.shape[0], maps.device)
+    pairs = zip(parts_of(here, at_once), parts_of(there, at_once), strict=True)
+    volume = torch.cat([_correlate_images(*pair) for pair in pairs])
     volume = volume.unflatten(0, maps.shape[:2])
     return torch.cat((volume[:, :-1], volume[:, -1:].flip(2)), 1)
 
@@ -78,8 +76,6 @@ class Motion(nn.Module):
             volume = correlate(maps.unflatten(0, (clips, -1))).flatten(0, 1)
             moved = displacement(volume)
             camera = moved.mean((2, 3), keepdim=True)
-            measured.append(F.adaptive_avg_pool2d(torch.cat((volume, moved, moved - camera), 1), grid))
+            measured.append(average_to(torch.cat((volume, moved, moved - camera), 1), grid))
         x = self.convolutions(torch.cat(measured, 1))
-        return [
-            projection(F.adaptive_avg_pool2d(x, size)) for projection, size in zip(self.projections, sizes, strict=True)
-        ]
+        return [projection(average_to(x, size)) for projection, size in zip(self.projections, sizes, strict=True)]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch import Tensor
 
 #: Cells of all levels that go through the network together: on a CPU what stays in its caches is fast, elsewhere what
 #: keeps the device busy.
@@ -21,6 +22,11 @@ def whole_clips() -> Iterator[None]:
         yield
     finally:
         _whole.reset(token)
+
+
+def parts_of(frames: Tensor, at_once: int) -> Sequence[Tensor]:
+    """Frames (n, ...) in parts of so many; the last may have fewer."""
+    return [frames] if at_once >= frames.shape[0] else frames.split(at_once)
 
 
 def frames_at_once(sizes: Sequence[tuple[int, int]], clips: int, frames: int, device: torch.device) -> int:

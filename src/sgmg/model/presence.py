@@ -1,11 +1,11 @@
 """Whether a thing is there at all: decided over all frames of a clip, for networks that see each frame by itself."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
 from sgmg.model.evidence import ClassEvidence
+from sgmg.model.portable import average_to, for_each
 from sgmg.model.text import TextFeatures
 
 
@@ -42,12 +42,12 @@ class Presence(nn.Module):
             (E, T, N, d).
         """
         expressions = len(text.sentence)
-        sentence = text.sentence.repeat_interleave(len(queries) // expressions, 0)[:, None].expand_as(queries)
+        sentence = for_each(text.sentence, queries.shape[0] // expressions)[:, None].expand_as(queries)
         parts = [queries, sentence, queries * sentence]
         if shares is not None:
             # Masks are judged, not taught, by what lies under them.
             cover = patches.detach().sigmoid().mean(2)  # (E·T, N, h, w)
-            cover = F.adaptive_avg_pool2d(cover, (shares.shape[2], shares.shape[3])).flatten(2).to(shares.dtype)
+            cover = average_to(cover, (shares.shape[2], shares.shape[3])).flatten(2).to(shares.dtype)
             under = cover @ shares.flatten(2).mT / (cover.sum(-1, keepdim=True) + 1e-3)  # (E·T, N, n)
             parts += [under, shares.amax((2, 3))[:, None].expand_as(under)]
         return self.note(torch.cat(parts, -1)).unflatten(0, (expressions, -1))

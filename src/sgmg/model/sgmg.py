@@ -10,27 +10,23 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from sgmg.model.appearance import Appearance
-from sgmg.model.config import ModelError, SgMgConfig
+from sgmg.model.config import SIZE_MULTIPLE, SMALLEST_SIDE, ModelError, SgMgConfig
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
-from sgmg.model.heads import build_mask_optimiser, build_segmentation
+from sgmg.model.heads import build_mask_optimiser, build_segmentation, picture
 from sgmg.model.linear import speed_up_linear_layers
 from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
-from sgmg.model.parts import frames_at_once
+from sgmg.model.parts import frames_at_once, parts_of
+from sgmg.model.portable import average_to, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
 from sgmg.model.visual import Stages, build_visual_encoder
-
-#: Frames are padded to a multiple of this.
-SIZE_MULTIPLE = 16
-#: Below this the stride-64 level has fewer than the 3x3 cells that the spectral filter needs.
-SMALLEST_SIDE = 144
 
 
 @dataclass
@@ -178,7 +174,7 @@ class Prediction:
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
         """(B, T, N, 4·h, 4·w) the patch masks as pictures."""
-        return F.pixel_shuffle(self.patch_masks, 4)[..., 0, :, :]
+        return picture(self.patch_masks)
 
     def best_query(self) -> Tensor:
         """(B,) the query with the highest mean score over the frames."""
@@ -286,9 +282,9 @@ class SgMg(nn.Module, PretrainedFolder):
     def _project(self, stages: Stages, hints: list[list[Tensor]]) -> list[Tensor]:
         """Levels (B·T, d, h, w), filtered once; a few frames at a time where no gradient is asked for."""
         first = stages.maps[0]
-        at_once = frames_at_once(self.fusion.sizes(stages.maps), 1, len(first), first.device)
-        maps = zip(*(x.split(at_once) for x in stages.maps), strict=True)
-        added = [zip(*(x.split(at_once) for x in hint), strict=True) for hint in hints]
+        at_once = frames_at_once(self.fusion.sizes(stages.maps), 1, first.shape[0], first.device)
+        maps = zip(*(parts_of(x, at_once) for x in stages.maps), strict=True)
+        added = [zip(*(parts_of(x, at_once) for x in hint), strict=True) for hint in hints]
         parts = [self.fusion.project(list(part), [*map(list, more)]) for part, *more in zip(maps, *added, strict=True)]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
@@ -301,7 +297,7 @@ class SgMg(nn.Module, PretrainedFolder):
         if self.motion is not None:
             hints.append(self.motion(stages.maps, len(frames), sizes))
         if self.place is not None:
-            masks = [mask_at_size(padding_mask, size).repeat_interleave(frames.shape[1], 0) for size in sizes]
+            masks = [for_each(mask_at_size(padding_mask, size), frames.shape[1]) for size in sizes]
             hints.append(self.place([cell_positions(mask, self.config.hidden_size) for mask in masks]))
         if self.evidence is not None and stages.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
@@ -340,9 +336,9 @@ class SgMg(nn.Module, PretrainedFolder):
         """
         masks = self.level_masks(visual)
         positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
-        placed = [x.repeat_interleave(visual.frames, 0) for x in (*masks, *positions)]
+        placed = [for_each(x, visual.frames) for x in (*masks, *positions)]
         levels = (visual.levels, placed[: len(masks)], placed[len(masks) :])
-        sentence = text.sentence.repeat_interleave(visual.frames, 0)
+        sentence = for_each(text.sentence, visual.frames)
         if self.decoupling is None or not isinstance(words, JoinedText):
             return self._predict(visual, self.transformer(*levels, sentence), text)
         encoded = self.transformer.encode(*levels)
@@ -400,7 +396,7 @@ class SgMg(nn.Module, PretrainedFolder):
             drawn_on = [self.feature_decoder(memory, visual.stages, text)]
         real = ~visual.padding_mask
         size = torch.stack((real[:, 0].sum(1), real[:, :, 0].sum(1)), -1)  # (B, 2): width, height
-        size = size.repeat_interleave(visual.frames, 0)[:, None]
+        size = for_each(size, visual.frames)[:, None]
         layers = range(len(self.score_heads)) if self.training else range(len(self.score_heads))[-1:]
         predictions = []
         for layer in layers:
@@ -472,7 +468,7 @@ def mask_at_size(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
 def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
     """A map resized to each size: bilinear where it grows, mean where it shrinks."""
     return [
-        F.adaptive_avg_pool2d(x, size)
+        average_to(x, size)
         if size < (x.shape[2], x.shape[3])
         else F.interpolate(x, size, mode="bilinear", align_corners=False)
         for size in sizes

@@ -6,18 +6,14 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from sgmg.model.config import ModelError, SgMgConfig
-from sgmg.model.parts import frames_at_once
+from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
+from sgmg.model.parts import frames_at_once, parts_of
 from sgmg.model.windows import WindowBlock
-
-PIXEL_MEAN, PIXEL_DEVIATION = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-"""Of the red, green and blue values in [0, 1] that frames are normalised with for the network."""
 
 
 @dataclass
@@ -165,7 +161,7 @@ class ImageEncoder(nn.Module):
         clips, length, _, h, w = frames.shape
         sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
         at_once = frames_at_once(sizes, 1, clips * length, frames.device)
-        parts = [self._encode_images(images) for images in frames.flatten(0, 1).split(at_once)]
+        parts = [self._encode_images(images) for images in parts_of(frames.flatten(0, 1), at_once)]
         if len(parts) == 1:
             return parts[0]
         posteriors = [part.posterior for part in parts if part.posterior is not None]

@@ -19,9 +19,12 @@ from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
 from sgmg.model.linear import speed_up_linear_layers
+from sgmg.model.portable import is_portable
 
 #: Tokens that go through a block at once where no gradient is asked for.
 TOKENS_AT_ONCE = 8192
+#: What is added to the scores between cells of a window that are no neighbours, as published.
+APART = -100.0
 
 
 class WindowAttention(ShiftedWindowAttention3d):
@@ -29,6 +32,8 @@ class WindowAttention(ShiftedWindowAttention3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, H, W, C) to the same shape."""
+        if is_portable():
+            return self._of_any_size(x)
         clips, channels = len(x), x.shape[-1]
         layout = self.layout(x.shape[1:4])
         x = F.pad(x, layout.padding)
@@ -47,6 +52,44 @@ class WindowAttention(ShiftedWindowAttention3d):
         if any(layout.shift):
             x = x.roll(layout.shift, (1, 2, 3))
         return x[:, : layout.size[0], : layout.size[1], : layout.size[2]]
+
+    def _of_any_size(self, x: Tensor) -> Tensor:
+        """`forward` for sizes that only the runtime of an exported network knows: all windows at once, with a mask each.
+
+        Along each side, padded to whole windows: how long a window is, by how much the side is rolled, and from which
+        end its cells come.
+        """
+        clips, *sides, channels = x.shape
+        places, windows, counts, padding = [], [], [], []
+        for side, whole, shift in zip(map(torch.as_tensor, sides), self.window_size, self.shift_size, strict=True):
+            window = torch.clamp(side, max=whole)
+            count = torch.div(side + window - 1, window, rounding_mode="floor")
+            padded, rolled = count * window, shift * (side > whole)
+            cell = torch.arange(padded, device=x.device)
+            places.append(
+                (torch.remainder(cell + rolled, padded), torch.remainder(cell - rolled, padded), cell, rolled)
+            )
+            windows.append(window)
+            counts.append(count)
+            padding = [0, padded - side, *padding]
+        x = F.pad(x, [0, 0, *padding])
+        for axis, (there, _, _, _) in enumerate(places):
+            x = x.index_select(axis + 1, there)
+        layout = [n for pair in zip(counts, windows, strict=True) for n in pair]
+        tokens = windows[0] * windows[1] * windows[2]
+        in_windows = x.reshape(clips, *layout, channels).permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, tokens, channels)
+        down, across = ((cell >= cell.shape[0] - rolled).long() for _, _, cell, rolled in places[1:])
+        in_time = (places[0][2] >= places[0][2].shape[0] - places[0][3]).long()
+        origin = in_time[:, None, None] * 4 + down[:, None] * 2 + across
+        origin = origin.reshape(layout).permute(0, 2, 4, 1, 3, 5).reshape(-1, tokens)
+        apart = (origin[:, None, :, None] != origin[:, None, None, :]).float() * APART
+        bias = self.get_relative_position_bias([tokens, 1, 1])
+        attended = self._attend(in_windows, (bias + apart).repeat(clips, 1, 1, 1))
+        attended = attended.reshape(clips, *counts, *windows, channels).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        x = attended.reshape(clips, *[place[2].shape[0] for place in places], channels)
+        for axis, (_, back, _, _) in enumerate(places):
+            x = x.index_select(axis + 1, back)
+        return x[:, : sides[0], : sides[1], : sides[2]]
 
     def layout(self, size: Sequence[int]) -> "WindowLayout":
         """How a clip of (frames, rows, columns) is cut into windows."""
@@ -181,4 +224,4 @@ def window_mask(window: list[int], rolled: tuple[int, ...], device: torch.device
     origins = [torch.arange(side, device=device) >= side - back for side, back in zip(window, rolled, strict=True)]
     down, across = origins[1][:, None], origins[2]
     origin = (origins[0][:, None, None] * 4 + down * 2 + across).flatten()
-    return ((origin[:, None] != origin) * -100.0)[None, None]
+    return ((origin[:, None] != origin) * APART)[None, None]

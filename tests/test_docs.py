@@ -215,6 +215,7 @@ EXAMPLES = {
     "data check": "",
     "bench": "--frames 2 --size 64x96 --repeats 1",
     "bench data": "",
+    "export onnx": "--overwrite",
     "model summary": "model.text_weights=FacebookAI/roberta-base model.pretrained=null",
 }
 

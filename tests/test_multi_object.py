@@ -12,7 +12,7 @@ from torch import Tensor
 from videos import square_frame
 
 from sgmg import Segmenter
-from sgmg.model import Prediction, SgMg, TextFeatures
+from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures
 from sgmg.model.deformable import DeformableAttention, FewQueriesAttention
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.fusion import WordAttention
@@ -253,7 +253,8 @@ class TestSegmenter:
         assert segmenter.model.config.multi_object
         large = frames.repeat(2, axis=1).repeat(2, axis=2)  # 144 x 192, which needs no resizing
         result = segmenter(large, EXPRESSIONS, clip_length="all", short_side=144)
-        pixels = (torch.from_numpy(large).permute(0, 3, 1, 2) / 255 - segmenter._mean) / segmenter._deviation
+        mean, deviation = (torch.tensor(x)[:, None, None] for x in (PIXEL_MEAN, PIXEL_DEVIATION))
+        pixels = (torch.from_numpy(large).permute(0, 3, 1, 2) / 255 - mean) / deviation
         with torch.inference_mode():
             prediction, visual = model(pixels[None], None, *model.tokenize(EXPRESSIONS))
             masks = model.optimise_masks(prediction, visual, prediction.best_query()) > 0

@@ -59,7 +59,7 @@ def test_bench_says_what_it_cannot_do(run) -> None:
 
 def test_stages_are_watched_only_while_asked(tiny_model: SgMg) -> None:
     frames, ids = torch.randn(1, 2, 3, 144, 144), torch.tensor([[2, 5, 3]])
-    with torch.no_grad(), stage_times(tiny_model) as times:
+    with torch.no_grad(), stage_times(tiny_model, STAGES) as times:
         tiny_model(frames, None, ids, torch.ones_like(ids))
     assert set(times) == set(STAGES)
     assert all(seconds > 0 for name, seconds in times.items() if name != "masks")  # nobody asked for masks

@@ -121,9 +121,7 @@ class Segmenter:
         folder = Path(model or "").expanduser()
         if model is not None and is_exported(folder):
             if dtype != "float32" or device not in ("auto", "cpu"):
-                raise InputError(
-                    f"'{model}' is an exported model, which runs on the CPU in the type it was exported in."
-                )
+                raise InputError(f"'{model}' is an exported model: it runs on the CPU, in the type it was exported in.")
             return cls.from_onnx(folder, threads, str(model))
         from sgmg.engines.pytorch import PyTorchEngine, find_device
         from sgmg.model import ModelError, SgMg

@@ -12,13 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import reduce
+from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sgmg.engines import Tokens
+from sgmg.engines.onnx import is_exported
+from sgmg.engines.pytorch import PyTorchEngine
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.linear import FLOPS
@@ -41,6 +47,10 @@ STAGES = {
     "patch_masks": "patch_segmentation.forward",
     "masks": "optimise_masks",
 }
+#: The same of an exported model: methods of its engine, each of which is one graph.
+GRAPHS = {"visual_encoder": "encode_clip", "all_that_depends_on_text": "decode"}
+#: Of a text encoder whose configuration does not say.
+VOCABULARY = 30_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Speed:
         cpu_seconds_per_frame: CPU time, summed over threads.
         peak_memory_gb: the most that this process has held so far, by the operating system's account (10⁹ bytes);
             None where it gives none.
-        gflop_per_frame: of matrix products, convolutions and attention, by PyTorch's counter.
+        gflop_per_frame: of matrix products, convolutions and attention, by PyTorch's counter; None of exported models.
         matmul_gflops: rate of a float32 product of 2048 x 2048 matrices, by the clock.
         cpu_matmul_gflops: the same by CPU seconds, those of all threads together.
         stages: seconds per frame by part of the network; they sum up to about `seconds_per_frame`.
@@ -70,7 +80,7 @@ class Speed:
     slowest: float
     cpu_seconds_per_frame: float
     peak_memory_gb: float | None
-    gflop_per_frame: float
+    gflop_per_frame: float | None
     matmul_gflops: float
     cpu_matmul_gflops: float
     stages: dict[str, float]
@@ -95,16 +105,18 @@ class Speed:
         }
 
 
-def bench_model(name: str | None, dtype: str) -> Segmenter:
+def bench_model(name: str | None, dtype: str | None = None, threads: int | None = None) -> Segmenter:
     """The model of a folder, the package or the Hub; ``video_swin_t``, ``_s`` and ``_b`` are of the published shapes,
-    with random weights: time does not depend on them."""
+    with random weights: time does not depend on them. By default in bfloat16, or as they were exported."""
+    if dtype is None:
+        dtype = "fp32" if name is not None and is_exported(Path(name)) else "bf16"
     computing: Any = {"bf16": "bfloat16", "fp32": "float32"}.get(dtype, dtype)
     if name not in VIDEO_SWIN:
-        return Segmenter.from_pretrained(name, device="cpu", dtype=computing)
+        return Segmenter.from_pretrained(name, device="cpu", dtype=computing, threads=threads)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = SgMg(SgMgConfig(visual_encoder=name))
-    return Segmenter(network, device="cpu", dtype=computing, name=f"{name}, random weights")
+    return Segmenter.of(PyTorchEngine(network, "cpu", computing, threads), f"{name}, random weights")
 
 
 def measure(
@@ -131,27 +143,32 @@ def measure(
     Raises:
         InputError: the size is too small or too large.
     """
-    model, config = segmenter.model, segmenter.model.config
+    engine, config = segmenter.engine, segmenter.config
     size = size or (config.short_side, config.long_side)
     if not all(16 <= side <= 8192 for side in size):
         raise InputError(f"Frames of {size[0]}x{size[1]} pixels are not possible; give 16 to 8192 a side.")
-    generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(1, frames, 3, *size, generator=generator)
-    vocabulary = model.text_encoder.backbone.config.vocab_size
-    ids = torch.randint(vocabulary // 50, vocabulary, (expressions, WORDS), generator=generator)
-    texts = list(ids.split(expressions if config.multi_object else 1))
+    generator = np.random.default_rng(0)
+    clip = list(generator.integers(0, 256, (frames, 3, *size), np.uint8))
+    vocabulary = config.text_encoder.get("vocab_size", VOCABULARY)
+    together = expressions if config.multi_object else 1
+    texts = [
+        Tokens(ids, np.ones_like(ids), [None] * len(ids))
+        for ids in generator.integers(vocabulary // 50, vocabulary, (expressions // together, together, WORDS))
+    ]
 
     def run() -> None:
-        visual = model.encode_video(clip)
+        visual = engine.encode_clip(clip)
         for text in texts:
-            prediction = model.decode(visual, model.encode_text(text, torch.ones_like(text)))
-            model.optimise_masks(prediction, visual, prediction.best_query())
+            found = engine.decode(visual, engine.encode_text(text))
+            engine.masks(found, visual, found.best)
 
+    of_model = isinstance(engine, PyTorchEngine)
+    owner: Any = engine.model if isinstance(engine, PyTorchEngine) else engine
     walls, cpus, rates, stages = [], [], [], []
     for number in progress(range(repeats + 1)):
         if number:
             rates.append(matmul_rate())
-        with segmenter.computing(), stage_times(model) as times:
+        with engine.computing(), stage_times(owner, STAGES if of_model else GRAPHS) as times:
             wall, cpu = time.perf_counter(), time.process_time()
             run()
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -164,14 +181,14 @@ def measure(
         frames=frames,
         expressions=expressions,
         size=size,
-        dtype=segmenter.dtype,
-        threads=torch.get_num_threads(),
+        dtype=engine.dtype,
+        threads=engine.threads,
         seconds_per_frame=median(walls),
         fastest=min(walls),
         slowest=max(walls),
         cpu_seconds_per_frame=median(cpus),
         peak_memory_gb=None if memory is None else memory / 1e9,
-        gflop_per_frame=count_flop(model, run) / frames / 1e9,
+        gflop_per_frame=count_flop(owner, run) / frames / 1e9 if of_model else None,
         matmul_gflops=median(rate for rate, _ in rates),
         cpu_matmul_gflops=median(rate for _, rate in rates),
         stages={name: median(run[name] for run in stages) / frames for name in stages[0]},
@@ -216,9 +233,9 @@ def peak_memory() -> int | None:
 
 
 @contextmanager
-def stage_times(model: SgMg) -> Iterator[dict[str, float]]:
-    """Within it, seconds that go into each of `STAGES` are added up in the dictionary it gives."""
-    times = dict.fromkeys(STAGES, 0.0)
+def stage_times(owner: Any, methods: dict[str, str]) -> Iterator[dict[str, float]]:
+    """Within it, seconds that go into methods of an object and its parts are added up by the names given."""
+    times = dict.fromkeys(methods, 0.0)
     inner: list[float] = []  # seconds of the stages within each running one
 
     def timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -236,8 +253,8 @@ def stage_times(model: SgMg) -> Iterator[dict[str, float]]:
         return call
 
     with ExitStack() as stack:
-        for name, path in STAGES.items():
-            *owners, method = path.split(".")
-            owner: Any = model.get_submodule(".".join(owners))
-            stack.enter_context(patch.object(owner, method, timed(name, getattr(owner, method))))
+        for name, path in methods.items():
+            *parts, method = path.split(".")
+            part = reduce(getattr, parts, owner)
+            stack.enter_context(patch.object(part, method, timed(name, getattr(part, method))))
         yield times

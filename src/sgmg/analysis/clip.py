@@ -83,10 +83,8 @@ def read_clip(
     model = segmenter.model
     size = list(network_size(source.size, model.config.short_side, model.config.long_side))
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    pixels = transforms.resize(pixels, size, antialias=True).to(segmenter.model.device)
-    mean, deviation = (
-        torch.tensor(x, device=segmenter.model.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_DEVIATION)
-    )
+    pixels = transforms.resize(pixels, size, antialias=True).to(model.device)
+    mean, deviation = (torch.tensor(x, device=model.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_DEVIATION))
     with torch.no_grad():
         ids, attention = model.tokenize([expression])
         text = model.encode_text(ids, attention)

@@ -33,7 +33,7 @@ from sgmg.clips import Plan
 from sgmg.errors import InputError
 
 if TYPE_CHECKING:
-    from sgmg.segmenter import Dtype
+    from sgmg.engines.pytorch import Dtype
 
 _ATTEMPTS = 3
 """How often Ray repeats what a process was doing when it died, before the video counts as lost."""

@@ -30,7 +30,10 @@ def bench(
         str | None, typer.Option(help="Height and width of the frames; by default the model's own.", metavar="HxW")
     ] = None,
     expressions: Annotated[int, typer.Option(help="Expressions about the clip.", min=1)] = 1,
-    dtype: Annotated[str, typer.Option(help="bf16 (bfloat16) or fp32 (float32).")] = "bf16",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="bf16 (bfloat16) or fp32 (float32); by default bf16, and exported models as they are."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; by default as many as there are cores.", min=1)
     ] = None,
@@ -49,14 +52,10 @@ def bench(
         return
     height_width = None if size is None else two_numbers(size, "x", "--size", "360x640")
 
-    import torch
-
     from sgmg.cli.progress import items_bar
     from sgmg.speed import bench_model, measure
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    segmenter = bench_model(model, dtype)
+    segmenter = bench_model(model, dtype, threads)
 
     def progress(runs: range) -> Iterable[int]:
         return runs if json_output else items_bar(runs, "Measuring")
@@ -83,7 +82,8 @@ def _print(name: str, speed: "Speed") -> None:
     table.add_row("CPU seconds per frame", f"{speed.cpu_seconds_per_frame:.3f}", "summed over threads")
     memory = "unknown" if speed.peak_memory_gb is None else f"{speed.peak_memory_gb:.2f}"
     table.add_row("peak memory, GB", memory, "of the whole process")
-    table.add_row("GFLOP per frame", f"{speed.gflop_per_frame:.1f}", "products, convolutions, attention")
+    gflop = "unknown" if speed.gflop_per_frame is None else f"{speed.gflop_per_frame:.1f}"
+    table.add_row("GFLOP per frame", gflop, "products, convolutions, attention")
     table.add_row("matrix rate, GFLOP/s", f"{speed.matmul_gflops:.0f}", "float32, 2048³")
     table.add_row("normalized, GFLOP", f"{speed.normalized_gflop:.1f}", "seconds per frame x matrix rate")
     table.add_row("the same by CPU time", f"{speed.cpu_normalized_gflop:.1f}", "for machines that others use")

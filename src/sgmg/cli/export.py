@@ -41,6 +41,4 @@ def onnx(
     with new_folder(output, overwrite, marker=ABOUT) as folder:
         difference = export_onnx(network, folder, "int8" if int8 else "float32")
         size = sum(path.stat().st_size for path in folder.iterdir())
-    typer.echo(
-        f"{output}: {size / 1e6:.0f} MB; scores and probabilities differ from the model's by {difference:.1g} at most"
-    )
+    typer.echo(f"{output}: {size / 1e6:.0f} MB; scores and probabilities are the model's to within {difference:.1g}")

@@ -63,6 +63,7 @@ class Engine(Protocol[Clip, Text, State, Logits]):
         config: what the network is made of.
         device: what it runs on, in a word.
         dtype: what matrix products are computed in.
+        threads: of the CPU.
     """
 
     @property
@@ -71,6 +72,8 @@ class Engine(Protocol[Clip, Text, State, Logits]):
     def device(self) -> str: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
 
     def digest(self) -> str:
         """What tells this network from others, whatever they are called."""

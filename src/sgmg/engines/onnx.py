@@ -112,7 +112,8 @@ class OnnxEngine:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
+        self.threads = threads or _threads()
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 4  # what goes wrong is raised, too
 
         def session(name: str) -> Any:
@@ -123,10 +124,13 @@ class OnnxEngine:
                 raise InputError(f"'{path}' is damaged: ONNX Runtime cannot read it.") from error
 
         self._encoder, self._decoder = session(ENCODER), session(DECODER)
-        self._wanted = {one.name for one in self._decoder.get_inputs()}
+        # What a network makes no use of is no input of its graphs.
+        self._seen, self._wanted = (
+            {one.name for one in graph.get_inputs()} for graph in (self._encoder, self._decoder)
+        )
         self._given = [one.name for one in self._encoder.get_outputs()]
         known = {"input_ids", "attention_mask", QUERY, PADDING, *self._given}
-        if {one.name for one in self._encoder.get_inputs()} != {FRAMES, PADDING} or not self._wanted <= known:
+        if not {FRAMES} <= self._seen <= {FRAMES, PADDING} or not {QUERY} <= self._wanted <= known:
             raise InputError(f"'{folder}' is damaged: its graphs do not fit together.")
 
     def digest(self) -> str:
@@ -183,7 +187,8 @@ class OnnxEngine:
         frames = np.pad(frames, ((0, 0), (0, 0), (0, height - h), (0, width - w)))
         padding_mask = np.ones((height, width), bool)
         padding_mask[:h, :w] = False
-        given = self._encoder.run(self._given, {FRAMES: frames, PADDING: padding_mask})
+        taken = {FRAMES: frames, PADDING: padding_mask}
+        given = self._encoder.run(self._given, {name: taken[name] for name in self._seen})
         return OnnxClip(dict(zip(self._given, given, strict=True)), padding_mask, size)
 
     def select(self, clip: OnnxClip, frames: Sequence[int]) -> OnnxClip:
@@ -257,6 +262,12 @@ def _resized(x: np.ndarray, size: int, axis: int) -> np.ndarray:
     first, second = x.take(low, axis), x.take(np.minimum(low + 1, given - 1), axis)
     found: np.ndarray = first + (second - first) * share
     return found
+
+
+def _threads() -> int:
+    """As many as PyTorch would take."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) else os.cpu_count() or 1
 
 
 def _existing(path: Path) -> Path:

@@ -52,6 +52,11 @@ class PyTorchEngine:
         """As PyTorch names it."""
         return str(self._device)
 
+    @property
+    def threads(self) -> int:
+        """Of the CPU, as PyTorch has them now."""
+        return torch.get_num_threads()
+
     def digest(self) -> str:
         """Of configuration and weights."""
         return self.model.digest()

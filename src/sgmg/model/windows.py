@@ -54,42 +54,28 @@ class WindowAttention(ShiftedWindowAttention3d):
         return x[:, : layout.size[0], : layout.size[1], : layout.size[2]]
 
     def _of_any_size(self, x: Tensor) -> Tensor:
-        """`forward` for sizes that only the runtime of an exported network knows: all windows at once, with a mask each.
-
-        Along each side, padded to whole windows: how long a window is, by how much the side is rolled, and from which
-        end its cells come.
-        """
-        clips, *sides, channels = x.shape
-        places, windows, counts, padding = [], [], [], []
-        for side, whole, shift in zip(map(torch.as_tensor, sides), self.window_size, self.shift_size, strict=True):
-            window = torch.clamp(side, max=whole)
-            count = torch.div(side + window - 1, window, rounding_mode="floor")
-            padded, rolled = count * window, shift * (side > whole)
-            cell = torch.arange(padded, device=x.device)
-            places.append(
-                (torch.remainder(cell + rolled, padded), torch.remainder(cell - rolled, padded), cell, rolled)
-            )
-            windows.append(window)
-            counts.append(count)
-            padding = [0, padded - side, *padding]
-        x = F.pad(x, [0, 0, *padding])
-        for axis, (there, _, _, _) in enumerate(places):
-            x = x.index_select(axis + 1, there)
-        layout = [n for pair in zip(counts, windows, strict=True) for n in pair]
-        tokens = windows[0] * windows[1] * windows[2]
-        in_windows = x.reshape(clips, *layout, channels).permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, tokens, channels)
-        down, across = ((cell >= cell.shape[0] - rolled).long() for _, _, cell, rolled in places[1:])
-        in_time = (places[0][2] >= places[0][2].shape[0] - places[0][3]).long()
-        origin = in_time[:, None, None] * 4 + down[:, None] * 2 + across
-        origin = origin.reshape(layout).permute(0, 2, 4, 1, 3, 5).reshape(-1, tokens)
+        """`forward` for sizes that only an exported network's runtime knows: all windows at once, a mask for each."""
+        clips, size, channels = x.shape[0], x.shape[1:4], x.shape[-1]
+        axes = [TracedAxis.of(*one) for one in zip(size, self.window_size, self.shift_size, strict=True)]
+        missing = [axis.count * axis.window - side for axis, side in zip(axes, size, strict=True)]
+        x = F.pad(x, [0, 0, 0, missing[2], 0, missing[1], 0, missing[0]])
+        for index, axis in enumerate(axes):
+            x = x.index_select(index + 1, axis.rolled)
+        sides = [side for axis in axes for side in (axis.count, axis.window)]
+        windows = x.reshape([clips, *sides, channels]).permute(0, 1, 3, 5, 2, 4, 6, 7)
+        tokens = axes[0].window * axes[1].window * axes[2].window
+        times, rows, columns = (axis.origin for axis in axes)
+        origin = times[:, None, None] * 4 + rows[:, None] * 2 + columns
+        origin = origin.reshape(sides).permute(0, 2, 4, 1, 3, 5).reshape([-1, tokens])
         apart = (origin[:, None, :, None] != origin[:, None, None, :]).float() * APART
         bias = self.get_relative_position_bias([tokens, 1, 1])
-        attended = self._attend(in_windows, (bias + apart).repeat(clips, 1, 1, 1))
-        attended = attended.reshape(clips, *counts, *windows, channels).permute(0, 1, 4, 2, 5, 3, 6, 7)
-        x = attended.reshape(clips, *[place[2].shape[0] for place in places], channels)
-        for axis, (_, back, _, _) in enumerate(places):
-            x = x.index_select(axis + 1, back)
-        return x[:, : sides[0], : sides[1], : sides[2]]
+        attended = self._attend(windows.reshape([-1, tokens, channels]), (bias + apart).repeat(clips, 1, 1, 1))
+        counts, lengths = [axis.count for axis in axes], [axis.window for axis in axes]
+        attended = attended.reshape([clips, *counts, *lengths, channels]).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        x = attended.reshape([clips, *[axis.count * axis.window for axis in axes], channels])
+        for index, axis in enumerate(axes):
+            x = x.index_select(index + 1, axis.back)
+        return x[:, : size[0], : size[1], : size[2]]
 
     def layout(self, size: Sequence[int]) -> "WindowLayout":
         """How a clip of (frames, rows, columns) is cut into windows."""
@@ -162,6 +148,37 @@ class WindowBlock(SwinTransformerBlock):
         x = x + self.attn.proj(read if whole else read[real])
         first, _, _, last, _ = self.mlp
         cells[there] = x + last(first(self.norm2(x), "gelu"))
+
+
+@dataclass(frozen=True)
+class TracedAxis:
+    """How one side of a clip is cut into windows, in numbers that an exported network's runtime computes.
+
+    Attributes:
+        window: cells of a window.
+        count: windows.
+        rolled: (count · window,) the cell that comes to each place when the side is rolled,
+        back: and that comes back to it.
+        origin: (count · window,) of the rolled cells 1 for those from the other end, which are no neighbours, else 0.
+    """
+
+    window: Any
+    count: Any
+    rolled: Tensor
+    back: Tensor
+    origin: Tensor
+
+    @classmethod
+    def of(cls, side: Any, whole: int, shift: int) -> "TracedAxis":
+        """Of so many cells (an integer, or a tensor of a trace), whole windows and their shift."""
+        side = torch.as_tensor(side)
+        window: Any = side.clamp(max=whole)
+        count: Any = torch.div(side + window - 1, window, rounding_mode="floor")
+        length = count * window
+        moved = shift * (side > whole)
+        cell = torch.arange(length)
+        origin = (cell >= length - moved).long()
+        return cls(window, count, torch.remainder(cell + moved, length), torch.remainder(cell - moved, length), origin)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sgmg.errors import InputError
 from sgmg.export import export_onnx
 from sgmg.model import SgMg
 from sgmg.model.portable import average_to, fourier, inverse_fourier, portable_operators
+from sgmg.progress import Cancelled
 from sgmg.segmenter import Segmenter
 
 #: Networks of different parts: as published, as the default is, and with what the paper compares it with.
@@ -148,6 +149,17 @@ def test_linear_layers_in_eight_bits(exported: Path, tmp_path: Path) -> None:
     assert OnnxEngine(tmp_path).dtype == "int8"
     assert "MatMulInteger" in {node.op_type for node in onnx.load(tmp_path / DECODER).graph.node}
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in exported.iterdir()}
+
+
+def test_work_can_be_stopped_between_the_graphs(exported: Path) -> None:
+    engine, pixels = OnnxEngine(exported), [np.zeros((3, 144, 144), np.uint8)]
+
+    def stop() -> None:
+        raise Cancelled
+
+    with engine.watched(stop), pytest.raises(Cancelled):
+        engine.encode_clip(pixels)
+    engine.encode_clip(pixels)  # nothing of it stays
 
 
 class TestErrors:

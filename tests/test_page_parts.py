@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from torch import nn
 from videos import write_video
 
 pytest.importorskip("gradio", reason="needs the extra: pip install 'sgmg[web]'")
@@ -16,6 +15,7 @@ from sgmg.app.jobs import Job
 from sgmg.app.limits import Limits, as_bytes
 from sgmg.app.storage import Storage, stored_name
 from sgmg.app.uploads import Upload
+from sgmg.engines.pytorch import PyTorchEngine
 from sgmg.errors import InputError
 from sgmg.model import SgMg
 from sgmg.progress import Cancelled
@@ -130,21 +130,21 @@ def test_errors_call_a_file_by_its_visitors_name(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_an_interruption_ends_a_network_between_two_layers() -> None:
-    interruption = Interruption()
-    seen = []
+def test_an_interruption_ends_a_network_between_two_layers(tiny_model: SgMg) -> None:
+    interruption, engine, seen = Interruption(), PyTorchEngine(tiny_model, "cpu"), []
+    pixels = [np.zeros((3, 144, 144), np.uint8)]
 
-    class Layer(nn.Module):
-        def forward(self, value: int) -> int:
-            seen.append(value)
+    def look() -> None:
+        seen.append(len(seen))
+        if len(seen) == 5:
             interruption.set()
-            return value + 1
+        interruption.check()
 
-    network = nn.Sequential(Layer(), Layer())
-    with interruption.inside(network), pytest.raises(Cancelled):
-        network(1)
-    assert seen == [1]
-    assert network(1) == 3  # nothing of it stays
+    with engine.watched(look), pytest.raises(Cancelled), engine.computing():
+        engine.encode_clip(pixels)
+    assert len(seen) == 5
+    with engine.computing():
+        engine.encode_clip(pixels)  # nothing of it stays
 
 
 @pytest.mark.parametrize(

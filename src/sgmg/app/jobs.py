@@ -107,7 +107,7 @@ class _Work:
         """Everything, to its end."""
         self._tell = tell
         try:
-            with self._job.interruption.inside(self._segmenter.engine), self._job.upload.called_by_name():
+            with self._segmenter.engine.watched(self._job.interruption.check), self._job.upload.called_by_name():
                 self._do()
         except InputError as error:  # such as of a full disk, which names the place
             raise InputError(str(error).replace(f"{self._folder}/", "")) from error

@@ -7,7 +7,7 @@ no PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -81,6 +81,10 @@ class Engine(Protocol[Clip, Text, State, Logits]):
 
     def computing(self) -> AbstractContextManager[None]:
         """What work happens within. Running out of memory becomes an `InputError`."""
+        ...
+
+    def watched(self, check: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within it, `check` is called as often as the engine can while it computes; what it raises ends the work."""
         ...
 
     def tokenize(self, sentences: Sequence[str]) -> Tokens:

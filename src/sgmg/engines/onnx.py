@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,6 +123,7 @@ class OnnxEngine:
             except Exception as error:  # ONNX Runtime's own have no common kind
                 raise InputError(f"'{path}' is damaged: ONNX Runtime cannot read it.") from error
 
+        self._check: Callable[[], None] = _nothing
         self._encoder, self._decoder = session(ENCODER), session(DECODER)
         # What a network makes no use of is no input of its graphs.
         self._seen, self._wanted = (
@@ -154,6 +155,15 @@ class OnnxEngine:
                     "choose a smaller --clip-length or --short-side."
                 ) from error
             raise
+
+    @contextmanager
+    def watched(self, check: Callable[[], None]) -> Iterator[None]:
+        """Check before every graph, each of which runs as a whole."""
+        self._check = check
+        try:
+            yield
+        finally:
+            self._check = _nothing
 
     def tokenize(self, sentences: Sequence[str]) -> Tokens:
         """By the exported tokenizer."""
@@ -187,6 +197,7 @@ class OnnxEngine:
         frames = np.pad(frames, ((0, 0), (0, 0), (0, height - h), (0, width - w)))
         padding_mask = np.ones((height, width), bool)
         padding_mask[:h, :w] = False
+        self._check()
         taken = {FRAMES: frames, PADDING: padding_mask}
         given = self._encoder.run(self._given, {name: taken[name] for name in self._seen})
         return OnnxClip(dict(zip(self._given, given, strict=True)), padding_mask, size)
@@ -209,6 +220,7 @@ class OnnxEngine:
         }
         names = ["logits", "patch_masks", "drawn", "masks"]
         wanted = {name: value for name, value in given.items() if name in self._wanted}
+        self._check()
         logits, patches, drawn, masks = self._decoder.run(names, wanted)
         scores = 1 / (1 + np.exp(-logits[..., 0]))
         return Found(scores, drawn, OnnxState(text, patches, drawn, masks))
@@ -262,6 +274,10 @@ def _resized(x: np.ndarray, size: int, axis: int) -> np.ndarray:
     first, second = x.take(low, axis), x.take(np.minimum(low + 1, given - 1), axis)
     found: np.ndarray = first + (second - first) * share
     return found
+
+
+def _nothing() -> None:
+    """What is called where nobody watches."""
 
 
 def _threads() -> int:

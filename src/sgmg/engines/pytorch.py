@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 
@@ -79,6 +79,16 @@ class PyTorchEngine:
                         "choose a smaller --clip-length or --short-side."
                     ) from error
                 raise
+
+    @contextmanager
+    def watched(self, check: Callable[[], None]) -> Iterator[None]:
+        """Check before every layer: a clip takes seconds on a CPU, a layer a fraction of one."""
+        handles = [module.register_forward_pre_hook(lambda *_: check()) for module in self.model.modules()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def tokenize(self, sentences: Sequence[str]) -> Tokens:
         """By the model's tokenizer; a `sgmg.model.ModelError` without one."""

@@ -54,7 +54,7 @@ def batch(
     min_score: options.MinScore = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of folders of images; 24 by default.")] = None,
     device: options.Device = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    dtype: options.Dtype = "float32",
     actors: Annotated[
         int | None, typer.Option(min=1, help="Processes with the model; by default as many as there is room for.")
     ] = None,

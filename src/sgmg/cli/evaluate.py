@@ -49,6 +49,7 @@ def evaluate_ref_youtube_vos(
     limit: options.Limit = None,
     workers: options.Workers = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     """J, F and J&F over the expressions of a split, in percent.
 
@@ -61,7 +62,7 @@ def evaluate_ref_youtube_vos(
 
     Example: [bold]sgmg evaluate ref-youtube-vos data --split valid --model runs/lite/model --json[/bold]
     """
-    source = Source(model, predictions, keep, device)
+    source = Source(model, predictions, keep, device, dtype)
     _evaluate_expressions(
         Data("ref-youtube-vos", root, split),
         source,
@@ -89,6 +90,7 @@ def evaluate_mevis(
     limit: options.Limit = None,
     workers: options.Workers = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     """J, F and J&F over the expressions of MeViS, in percent.
 
@@ -98,7 +100,7 @@ def evaluate_mevis(
 
     Example: [bold]sgmg evaluate mevis mevis --model runs/mevis/model[/bold]
     """
-    source = Source(model, predictions, keep, device)
+    source = Source(model, predictions, keep, device, dtype)
     _evaluate_expressions(
         Data("mevis", root, split),
         source,
@@ -133,6 +135,7 @@ def evaluate_ref_davis(
     limit: options.Limit = None,
     workers: options.Workers = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     """J, F and J&F on Ref-DAVIS17: the mean of four annotators, in percent.
 
@@ -145,7 +148,7 @@ def evaluate_ref_davis(
     from sgmg.evaluation import ref_davis
     from sgmg.evaluation.report import davis_table
 
-    source = Source(model, predictions, keep, device)
+    source = Source(model, predictions, keep, device, dtype)
     output = Output(f"{root} {split}", json_output, csv, csv_expressions)
     length = clip_frames(clip_length)
     data = Data("ref-davis17", root, split).open()
@@ -179,6 +182,7 @@ def evaluate_a2d(
     csv_expressions: options.CsvExpressions = None,
     limit: options.Limit = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     """Precision, overall and mean IoU and mAP on A2D-Sentences, in percent.
 
@@ -188,7 +192,7 @@ def evaluate_a2d(
 
     Example: [bold]sgmg evaluate a2d a2d_sentences --model runs/a2d/model --csv videos.csv[/bold]
     """
-    source = Source(model, predictions, keep, device)
+    source = Source(model, predictions, keep, device, dtype)
     output = Output(f"{root} {split}", json_output, csv, csv_expressions)
     _evaluate_single_frames(Data("a2d", root, split, window), source, output, limit, rank=True)
 
@@ -205,6 +209,7 @@ def evaluate_jhmdb(
     csv_expressions: options.CsvExpressions = None,
     limit: options.Limit = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
 ) -> None:
     """Precision, overall and mean IoU and mAP on JHMDB-Sentences, in percent.
 
@@ -214,7 +219,7 @@ def evaluate_jhmdb(
 
     Example: [bold]sgmg evaluate jhmdb jhmdb_sentences --model runs/a2d/model[/bold]
     """
-    source = Source(model, predictions, keep, device)
+    source = Source(model, predictions, keep, device, dtype)
     output = Output(str(root), json_output, csv, csv_expressions)
     _evaluate_single_frames(Data("jhmdb", root, None, window), source, output, limit, rank=True)
 
@@ -231,8 +236,9 @@ def _add_refcoco(name: str, splits: str) -> None:
         csv_expressions: options.CsvExpressions = None,
         limit: options.Limit = None,
         device: options.Device = "auto",
+        dtype: options.Dtype = "float32",
     ) -> None:
-        source = Source(model, predictions, keep, device)
+        source = Source(model, predictions, keep, device, dtype)
         output = Output(f"{root} {name} {split}", json_output, csv, csv_expressions)
         _evaluate_single_frames(Data(name, root, split), source, output, limit, rank=False)
 
@@ -289,6 +295,7 @@ class Source:
     predictions: Path | None
     keep: Path | None
     device: str
+    dtype: str
 
     def __post_init__(self) -> None:
         if self.predictions is not None and self.model is not None:
@@ -299,7 +306,7 @@ class Source:
     def segmenter(self) -> Segmenter:
         from sgmg.segmenter import Segmenter
 
-        return Segmenter.from_pretrained(self.model, device=self.device)
+        return Segmenter.from_pretrained(self.model, self.device, self.dtype)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ MinScore = Annotated[
     typer.Option(help="A frame that scores lower gets an empty mask; by default the model's own threshold."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
+Dtype = Annotated[str, typer.Option(help="What products are computed in: float32 or bfloat16.")]
 Limit = Annotated[int | None, typer.Option(help="Only that many videos or samples, the first.", min=1)]
 Workers = Annotated[
     int | None,

@@ -25,6 +25,7 @@ def _add(benchmark: str, example: str) -> None:
         clip_length: options.ClipLength = "36",
         min_score: options.MinScore = None,
         device: options.Device = "auto",
+        dtype: options.Dtype = "float32",
         overwrite: options.Overwrite = False,
     ) -> None:
         from sgmg.data.benchmarks import open_benchmark
@@ -35,13 +36,14 @@ def _add(benchmark: str, example: str) -> None:
         length = clip_frames(clip_length)
         check_submission(output, overwrite)
         data = open_benchmark(benchmark, root, split)
-        segmenter = Segmenter.from_pretrained(model, device=device)
+        segmenter = Segmenter.from_pretrained(model, device, dtype)  # type: ignore[arg-type]
         settings = {
             "benchmark": benchmark,
             "split": split,
             "model": segmenter.engine.digest(),
             "clip_length": length,
             "min_score": min_score,
+            "dtype": dtype,
         }
         submit(
             data,

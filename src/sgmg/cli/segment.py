@@ -82,7 +82,7 @@ def segment(
     ] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of a folder of images; 24 by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    dtype: options.Dtype = "float32",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; by default as many as there are cores.")
     ] = None,

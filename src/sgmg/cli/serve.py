@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sgmg.cli import options
 from sgmg.errors import InputError
 
 
@@ -26,7 +27,7 @@ def serve(
         str | None, typer.Option(help="A model folder or a Hub id; by default the embedded sgmg-lite.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    dtype: options.Dtype = "float32",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; by default as many as there are cores.")
     ] = None,

@@ -36,7 +36,9 @@ def on_config(config: MkDocsConfig) -> None:
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add a page for each command, those of a group on one, and the copies."""
     for name, source in COPIES.items():
-        files.append(File.generated(config, name, content=source.read_text(encoding="utf-8")))
+        # Their links to pictures are relative to where they lie.
+        content = source.read_text(encoding="utf-8").replace("../../../../docs/", "")
+        files.append(File.generated(config, name, content=content))
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         files.append(File.generated(config, f"commands/{name}.md", content=page_of(f"sgmg {name}", command)))
 

@@ -28,6 +28,9 @@ from sgmg.segmenter import Segmenter
 KINDS = {
     "published": {"visual_encoder": "video_swin_t"},
     "default": {
+        "visual_encoder": "tf_efficientnet_lite0",
+        "class_evidence": True,
+        "head_noun": True,
         "queries": 1,
         "strides": (16, 32, 64),
         "fusion": "residual",
@@ -86,6 +89,11 @@ def test_graphs_give_what_the_network_gives_for_any_frames_size_and_words(kind: 
         np.testing.assert_allclose(other_logits, logits, atol=1e-3 * max(1.0, np.abs(logits).max()))
         assert other_patches.shape == patches.shape
         assert (other_patches == patches).mean() > 0.999
+
+
+@pytest.mark.slow
+def test_the_embedded_model_is_exported(tmp_path: Path) -> None:
+    assert export_onnx(Segmenter.from_pretrained(device="cpu").model, tmp_path) < 1e-4
 
 
 def test_every_command_takes_an_exported_model(run, tmp_path: Path) -> None:

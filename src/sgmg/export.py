@@ -191,16 +191,20 @@ def _trace(
 ) -> None:
     # The exporter that follows `torch.export` proves something about sizes at every step, which for sizes that are free
     # and halved five times takes it hours.
-    torch.onnx.export(
-        module,
-        example,
-        path,
-        input_names=inputs,
-        output_names=outputs,
-        dynamic_axes=free,
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    try:
+        torch.onnx.export(
+            module,
+            example,
+            path,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=free,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = (str(error).splitlines() or ["of its operators"])[0]
+        raise InputError(f"This model cannot be exported: {reason[:200]}.") from error
 
 
 @contextmanager
@@ -212,6 +216,7 @@ def _tracing(model: SgMg) -> Iterator[None]:
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    torch._C._jit_set_onnx_log_enabled(False)  # of whole graphs where something fails
     try:
         # With gradients, whose way through the network has the fewest shortcuts.
         with warnings.catch_warnings(), portable_operators(), torch.enable_grad():

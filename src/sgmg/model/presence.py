@@ -48,7 +48,7 @@ class Presence(nn.Module):
             # Masks are judged, not taught, by what lies under them.
             cover = patches.detach().sigmoid().mean(2)  # (E·T, N, h, w)
             cover = average_to(cover, (shares.shape[2], shares.shape[3])).flatten(2).to(shares.dtype)
-            under = cover @ shares.flatten(2).mT / (cover.sum(-1, keepdim=True) + 1e-3)  # (E·T, N, n)
+            under = cover @ shares.flatten(2).transpose(1, 2) / (cover.sum(-1, keepdim=True) + 1e-3)  # (E·T, N, n)
             parts += [under, shares.amax((2, 3))[:, None].expand_as(under)]
         return self.note(torch.cat(parts, -1)).unflatten(0, (expressions, -1))
 

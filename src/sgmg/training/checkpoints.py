@@ -11,7 +11,9 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from sgmg.errors import InputError
 from sgmg.training.module import SgMgTraining
+from sgmg.training.sharding import whole_model
 
 CHECKPOINT = "last.ckpt"
 MODEL, BEST_MODEL = "model", "best"
@@ -37,6 +39,20 @@ class Checkpoints(Checkpoint):
         self._written_at = 0.0
         self._written_step = -1
         self.best_by, self.best_score = "", float("-inf")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Nothing is trained where some processes would go on and others begin.
+
+        Raises:
+            InputError: not all processes see the checkpoint that some see.
+        """
+        assert isinstance(pl_module, SgMgTraining)
+        found = pl_module.from_all(trainer.ckpt_path is not None)
+        if len(set(found)) > 1:
+            raise InputError(
+                f"Only {sum(found)} of {len(found)} processes find the checkpoint in {self.run}: a run must be in a "
+                "folder that all machines share."
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; an earlier training's best score is none of one that begins anew."""
@@ -70,9 +86,8 @@ class Checkpoints(Checkpoint):
         if trainer.sanity_checking or score is None or score <= self.best_score:
             return
         self.best_score = score
-        if trainer.is_global_zero:
-            scores = {"step": trainer.global_step, "best_by": best_by, **pl_module.validation}
-            export(pl_module, self.run / BEST_MODEL, {BEST_SCORES: json.dumps(scores, indent=2)})
+        scores = {"step": trainer.global_step, "best_by": best_by, **pl_module.validation}
+        export(pl_module, self.run / BEST_MODEL, {BEST_SCORES: json.dumps(scores, indent=2)})
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -94,13 +109,14 @@ class Checkpoints(Checkpoint):
         if self._written_step == trainer.global_step:
             return
         trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
-        if trainer.is_global_zero:
-            export(pl_module, self.run / MODEL)
+        export(pl_module, self.run / MODEL)
         self._written_at, self._written_step = time.monotonic(), trainer.global_step
 
 
 def export(module: SgMgTraining, folder: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Save the network, with averaged weights if there are, as a model folder; replaces one that is there.
+
+    The first process writes. All have to take part, since each may have a part of the weights.
 
     Args:
         module: of the network.
@@ -108,10 +124,13 @@ def export(module: SgMgTraining, folder: Path, notes: Mapping[str, str] = Mappin
         notes: texts by file name that go with the model.
     """
     unfinished, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
-    for rest in (unfinished, replaced):
-        shutil.rmtree(rest, ignore_errors=True)
     with module.averaged():
-        module.model.save_pretrained(unfinished)
+        model = whole_model(module.model)
+        if module.global_rank != 0 or model is None:
+            return
+        for rest in (unfinished, replaced):
+            shutil.rmtree(rest, ignore_errors=True)
+        model.save_pretrained(unfinished)
     for name, text in notes.items():
         (unfinished / name).write_text(text)
     if folder.exists():

@@ -8,6 +8,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.strategies import FSDPStrategy
 
 from sgmg.errors import InputError
 from sgmg.training.checkpoints import CHECKPOINT, MODEL, Checkpoints
@@ -16,12 +18,14 @@ from sgmg.training.loading import worker_errors
 from sgmg.training.module import SgMgTraining
 from sgmg.training.monitoring import Examples, LossTable, ScoreTable
 from sgmg.training.recipe import Recipe, new_model
+from sgmg.training.sharding import Sharded
 
 #: Of Lightning, about what is so on purpose.
 NEEDLESS_WARNINGS = [
     ".*your dataloader is not resumable.*",  # it is: the data follows the module's count of batches
     ".*does not have many workers.*",  # recipes say how many
     ".*in eval mode at the start of training.*",  # frozen encoders and batch norms
+    ".*recommended to use `self.log.*sync_dist=True.*",  # scores are of all processes already
     ".*isinstance.treespec, LeafSpec.*",  # between Lightning and PyTorch
 ]
 
@@ -66,6 +70,16 @@ def make_trainer(recipe: Recipe) -> Trainer:
     callbacks = [callbacks] if not isinstance(callbacks, list) else list(callbacks)
     if arguments.get("enable_progress_bar") is not False:
         callbacks += [RichProgressBar(), LossTable(), ScoreTable()]
+    if isinstance(strategy := arguments.get("strategy"), FSDPStrategy) or str(strategy).startswith("fsdp_"):
+        raise InputError("Weights are spread over processes with trainer.strategy=fsdp, which takes no more settings.")
+    if strategy == "fsdp":
+        arguments["strategy"] = Sharded()
+    plugins = arguments.get("plugins") or []
+    plugins = [plugins] if not isinstance(plugins, list) else list(plugins)
+    # Lightning's own way to go on after a job's end would write checkpoints of its own, and prefer them to ours.
+    slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    if slurm and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        arguments["plugins"] = [*plugins, SLURMEnvironment(auto_requeue=False)]
     try:
         recipe.run.mkdir(parents=True, exist_ok=True)
         return Trainer(

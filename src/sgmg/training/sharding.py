@@ -32,7 +32,7 @@ class Sharded(ModelParallelStrategy):
 
     def setup_environment(self) -> None:
         """Now that the number of processes is known, share among all of them."""
-        self._data_parallel_size = self.num_nodes * self.num_processes
+        self._data_parallel_size = self.world_size
         super().setup_environment()
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:

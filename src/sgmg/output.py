@@ -103,13 +103,40 @@ def new_folders(places: Sequence[tuple[str | Path, bool, str]]) -> Iterator[list
         for parent in sorted(made, key=lambda parent: -len(parent.parts)):
             with suppress(OSError):
                 parent.rmdir()
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise InputError(
-                f"The disk is full: '{places[0][0]}' was not written; free some space, or choose another disk."
-            ) from error
+        if is_disk_full(error):
+            raise _disk_full(places[0][0]) from error
         raise
     for draft in drafts:
         draft.close()
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write a file to, hidden beside its place, which it takes when the block ends without an error.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    target = Path(path)
+    draft = _hidden(target)
+    try:
+        yield draft
+        draft.replace(target)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink()
+        if is_disk_full(error):
+            raise _disk_full(path) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left on a disk."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+def _disk_full(place: str | Path) -> InputError:
+    return InputError(f"The disk is full: '{place}' was not written; free some space, or choose another disk.")
 
 
 def settle(folders: Sequence[str | Path]) -> None:

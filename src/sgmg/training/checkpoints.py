@@ -1,17 +1,20 @@
 """Checkpoints that training goes on from, and the model folder that it leaves."""
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from sgmg.errors import InputError
+from sgmg.model.pretrained import CONFIG
+from sgmg.output import new_file, new_folder
 from sgmg.training.module import SgMgTraining
 from sgmg.training.sharding import whole_model
 
@@ -25,8 +28,8 @@ BEST_SCORES = "validation.json"
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
-    Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
-    killed, leaves those of before. With validation, the model that was best so far is kept in a folder of its own:
+    Both are written between optimiser steps only, and appear when they are complete, the model first: training that
+    is killed between the two goes on from the checkpoint of before and writes the model again. With validation, the model that was best so far is kept in a folder of its own:
     by J&F, mAP or overall IoU, as its benchmark is (`Measure.best_by`).
 
     Args:
@@ -108,8 +111,8 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, SgMgTraining)
         if self._written_step == trainer.global_step:
             return
-        trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
         export(pl_module, self.run / MODEL)
+        trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
         self._written_at, self._written_step = time.monotonic(), trainer.global_step
 
 
@@ -123,17 +126,28 @@ def export(module: SgMgTraining, folder: Path, notes: Mapping[str, str] = Mappin
         folder: to write.
         notes: texts by file name that go with the model.
     """
-    unfinished, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
     with module.averaged():
         model = whole_model(module.model)
         if module.global_rank != 0 or model is None:
             return
-        for rest in (unfinished, replaced):
-            shutil.rmtree(rest, ignore_errors=True)
-        model.save_pretrained(unfinished)
-    for name, text in notes.items():
-        (unfinished / name).write_text(text)
-    if folder.exists():
-        folder.rename(replaced)
-    unfinished.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
+        with new_folder(folder, overwrite=True, marker=CONFIG) as content:
+            model.save_pretrained(content)
+            for name, text in notes.items():
+                (content / name).write_text(text)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints appear when they are complete.
+
+    Lightning's own are written to the system's folder of temporary files first, and copied from there where that is on
+    another disk: whoever is killed then leaves a part of one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint, or replace it.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with new_file(path) as draft, draft.open("wb") as file:
+            torch.save(checkpoint, file)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,6 +95,35 @@ def model(tiny_model: SgMg, tmp_path: Path) -> Path:
     """A folder that holds it."""
     tiny_model.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
+
+
+@pytest.fixture
+def settings(tiny_model: SgMg, tmp_path: Path) -> dict[str, Any]:
+    """A recipe that trains the tiny model on generated shapes: 3 optimiser steps of 2 batches, epochs of 2 steps."""
+    tiny_model.save_pretrained(tmp_path / "start")
+    return {
+        "run": str(tmp_path / "run"),
+        "model": {"pretrained": str(tmp_path / "start")},
+        "data": {
+            "kind": "synthetic",
+            "synthetic": {"size": [64, 96], "objects": [2, 2]},
+            "length": 4,
+            "clip_length": 2,
+            "expressions_per_clip": 2,
+            "batch_size": 1,
+            "workers": 0,
+            "augmentation": {"resize": False},
+        },
+        "optimiser": {"learning_rate": 1e-3, "milestones": [1.5], "average_decay": 0.9, "warmup_steps": 1},
+        "trainer": {
+            "max_steps": 3,
+            "accumulate_grad_batches": 2,
+            "log_every_n_steps": 1,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        },
+    }
 
 
 @pytest.fixture

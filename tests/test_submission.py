@@ -180,3 +180,15 @@ def test_a_digest_is_of_what_a_model_is_not_of_its_name(tiny_model: SgMg, model:
         next(tiny_model.parameters()).view(-1)[0] += 1
     digests.add(tiny_model.digest())
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize("left", [None, "", '{"model": "ti'])
+def test_a_run_that_was_killed_at_its_beginning_is_begun_anew(
+    data: RefYouTubeVOS, tmp_path: Path, left: str | None
+) -> None:
+    partial = partial_folder(tmp_path / "out.zip")
+    partial.mkdir()
+    if left is not None:
+        (partial / "settings.json").write_text(left)
+    assert submit(data, Recorder(), tmp_path / "out.zip", settings={"model": "tiny"}).exists()
+    assert not partial.exists()

@@ -3,10 +3,7 @@
 import csv
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +15,7 @@ import yaml
 from lightning.pytorch import Callback
 from ref_youtube_vos_layout import write_dataset
 from rich.console import Console
+from runs import logged, recipe_of, weights_of
 from typer.testing import CliRunner
 
 from sgmg.cli import app
@@ -30,7 +28,7 @@ from sgmg.training import checkpoints
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.module import Example, NonFiniteError, SgMgTraining
 from sgmg.training.monitoring import GAP, draw_example, score_table
-from sgmg.training.recipe import Recipe, new_model, read_recipe
+from sgmg.training.recipe import new_model, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
 from sgmg.training.validation import RegionAndBoundary, SingleFrames
@@ -38,57 +36,6 @@ from sgmg.training.validation import RegionAndBoundary, SingleFrames
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def settings(tiny_model: SgMg, tmp_path: Path) -> dict[str, Any]:
-    """A recipe that trains the tiny model on generated shapes: 3 optimiser steps of 2 batches, epochs of 2 steps."""
-    tiny_model.save_pretrained(tmp_path / "start")
-    return {
-        "run": str(tmp_path / "run"),
-        "model": {"pretrained": str(tmp_path / "start")},
-        "data": {
-            "kind": "synthetic",
-            "synthetic": {"size": [64, 96], "objects": [2, 2]},
-            "length": 4,
-            "clip_length": 2,
-            "expressions_per_clip": 2,
-            "batch_size": 1,
-            "workers": 0,
-            "augmentation": {"resize": False},
-        },
-        "optimiser": {"learning_rate": 1e-3, "milestones": [1.5], "average_decay": 0.9, "warmup_steps": 1},
-        "trainer": {
-            "max_steps": 3,
-            "accumulate_grad_batches": 2,
-            "log_every_n_steps": 1,
-            "accelerator": "cpu",
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-        },
-    }
-
-
-def recipe_of(settings: dict[str, Any], tmp_path: Path, *changes: str) -> Recipe:
-    """The recipe that these settings make when they are read from a file."""
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    return read_recipe(path, changes)
-
-
-def logged(run: Path, name: str = "train/loss") -> dict[int, float]:
-    """What the run's CSV logs say, by optimiser step; later logs win."""
-    values = {}
-    for path in sorted(run.glob("csv/*/metrics.csv")):
-        for row in csv.DictReader(path.open()):
-            if row.get(name):
-                values[int(row["step"])] = float(row[name])
-    return values
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a model folder."""
-    return SgMg.from_pretrained(folder).state_dict()
 
 
 def test_a_training_leaves_a_model_a_checkpoint_and_logs(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -283,29 +230,6 @@ def test_the_command_reports_bad_recipes_with_exit_code_2(settings: dict[str, An
     path.write_text(yaml.safe_dump(settings))
     result = CliRunner().invoke(app, ["train", str(path), "data.root_folder=x"])
     assert isinstance(result.exception, InputError)
-
-
-def test_two_processes_train_as_one_with_their_batches_together(
-    tiny_model: SgMg, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    settings["trainer"] |= {"accumulate_grad_batches": 1, "max_steps": 2}
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(settings))
-    start = json.loads((tmp_path / "start" / "config.json").read_text()) | {"dropout": 0.0}
-    (tmp_path / "start" / "config.json").write_text(json.dumps(start))
-
-    together = read_recipe(path, [f"run={tmp_path / 'together'}", "data.batch_size=2"])
-    train(together)
-    command = [sys.executable, "-m", "sgmg", "train", str(path), "trainer.devices=2", "trainer.strategy=ddp"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
-    assert result.returncode == 0, result.stderr[-3000:]
-
-    for name in ("train/loss", "train/gradient_norm"):
-        one, two = logged(tmp_path / "together", name), logged(tmp_path / "run", name)
-        assert two == pytest.approx(one, rel=1e-3)
-    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
-    assert (checkpoint["batches_seen"], checkpoint["global_step"]) == (2, 2)
 
 
 def test_learning_rates_follow_their_schedule() -> None:

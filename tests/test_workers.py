@@ -2,6 +2,9 @@
 
 import operator
 import os
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -46,3 +49,29 @@ def test_processes_tell_what_went_wrong() -> None:
         pool.submit(os._exit)  # as if the system had ended it
         with pytest.raises(InputError, match="fewer --workers"):
             pool.results()
+
+
+KILLED = """
+import os, signal
+from sgmg.evaluation.workers import Workers
+
+def me(_):
+    return os.getpid()
+
+if __name__ == "__main__":
+    with Workers(None, 2) as pool:
+        pool.submit(me)
+        print(*pool.results(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    parent = subprocess.run([sys.executable, tmp_path / "killed.py"], stdout=subprocess.PIPE, text=True, timeout=300)
+    worker = Path("/proc", parent.stdout.strip())
+    until = time.monotonic() + 60
+    while worker.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not worker.exists()

@@ -64,7 +64,7 @@ def check(case: Case, seed: int, model: Path) -> Verdict:
         start, said = time.monotonic(), Path(room) / "stderr"
         child = os.fork()
         if child == 0:
-            _typed(arguments, Path(room), said)
+            typed(arguments, Path(room), said)
         code, gibibytes = _wait(child, start + SECONDS)
         seconds, text = time.monotonic() - start, said.read_text(errors="replace")
         faults = []
@@ -90,7 +90,7 @@ def check(case: Case, seed: int, model: Path) -> Verdict:
         return Verdict(case, code, text, seconds, gibibytes, faults)
 
 
-def _typed(arguments: Sequence[str], room: Path, said: Path) -> None:
+def typed(arguments: Sequence[str], room: Path, said: Path) -> None:
     """In the child: what the command line does with these arguments."""
     code = 1
     try:

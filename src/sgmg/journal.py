@@ -40,12 +40,20 @@ class Journal:
         self._path = self._folder / "journal.jsonl"
         self.frames = 0
         about = json.loads(json.dumps(about))
-        if self._path.exists() and (resume or not overwrite):
+        if self._holds_clips() and (resume or not overwrite):
             self._take_up(about, resume)
         else:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._path.write_text(json.dumps(about) + "\n", encoding="utf-8")
         self._file = self._path.open("a", encoding="utf-8")
+
+    def _holds_clips(self) -> bool:
+        """Whether an earlier run came so far that a clip was finished; what was killed sooner left nothing of use."""
+        try:
+            with self._path.open("rb") as file:
+                return file.readline().endswith(b"\n") and file.readline().endswith(b"\n")
+        except FileNotFoundError:
+            return False
 
     def _take_up(self, about: Mapping[str, Any], resume: bool) -> None:
         try:

@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 import sgmg
 from sgmg.app.events import Event
@@ -239,6 +240,8 @@ class PageServer:
             sentence = str(error) if isinstance(error, InputError) else "The upload is not understood; try again."
             code = 413 if isinstance(error, _TooLargeError) else 400
             return PlainTextResponse(sentence, status_code=code)
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
         finally:
             if form is not None:
                 await form.close()

@@ -101,7 +101,7 @@ def begin(storage: Storage, work: Work, digest: str, overwrite: bool) -> None:
 
 def _is_left_over(name: str) -> bool:
     """Whether a name is that of a draft, of a process that was killed."""
-    return name.startswith(".sgmg-") or (name.startswith(".") and name.endswith(".partial"))
+    return name.startswith(".sgmg-") or (name.startswith(".") and name.endswith((".partial", ".unfinished")))
 
 
 def _read(storage: Storage, place: str) -> bytes | None:

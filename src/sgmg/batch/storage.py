@@ -7,7 +7,6 @@ whole or not at all: by a rename here, by the store's own commit there.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sgmg.errors import InputError
+from sgmg.output import is_disk_full
 from sgmg.segmentation import RESULT
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(//|:)")
@@ -151,7 +151,7 @@ class Storage:
                 draft.chmod(0o666 & ~_mask())  # unlike mkstemp's
                 draft.replace(target)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            if is_disk_full(error):
                 raise InputError(f"The disk is full: '{place}' was not written to '{self.root}'.") from error
             raise
         finally:

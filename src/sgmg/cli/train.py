@@ -23,12 +23,15 @@ def train(
 
     Example: [bold]sgmg train recipes/sgmg_lite.yaml data.synthetic.source=shapes run=runs/lite[/bold]
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
+    from lightning.pytorch.utilities import rank_zero_only
+
     from sgmg.training.recipe import read_recipe
     from sgmg.training.run import resumes
     from sgmg.training.run import train as run
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and what hardware it found
+    say = rank_zero_only(typer.echo)  # once, however many processes train
     read = read_recipe(recipe, changes or [])
     if resumes(read, restart):
-        typer.echo(f"Going on from the checkpoint in {read.run} (--restart starts anew).")
-    typer.echo(f"The trained model is in {run(read, restart)}.")
+        say(f"Going on from the checkpoint in {read.run} (--restart starts anew).")
+    say(f"The trained model is in {run(read, restart)}.")

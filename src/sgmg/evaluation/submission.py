@@ -116,7 +116,7 @@ def _take_up(partial: Path, settings: Mapping[str, Any], overwrite: bool) -> Non
         found = _noted_settings(partial)
         if found == wanted:
             return
-        if not overwrite:
+        if not overwrite and (partial / FOLDER).exists():
             other = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
             raise InputError(
                 f"{partial} holds the finished videos of an interrupted run with another {' and '.join(other)}: repeat "

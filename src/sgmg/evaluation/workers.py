@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from sgmg.errors import InputError
+from sgmg.processes import end_with_parent
 
 Result = TypeVar("Result")
 Job = Callable[[Any], Result]
@@ -93,6 +94,7 @@ _DATA: Any = None  # of this process, if it is a worker
 
 def _begin(data: Any) -> None:
     """Start a worker process."""
+    end_with_parent()
     global _DATA
     _DATA = data
     if torch := sys.modules.get("torch"):  # where the data needs it; importing it takes seconds

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from sgmg.training.sharding import spread_like, whole
+
 
 class WeightAverage:
-    """Exponential moving average of trainable parameters, in float32 on their device.
+    """Exponential moving average of trainable parameters, in float32 on their device, spread as they are.
 
     The decay rises from 0.1 to its value over the first updates, (1 + n) / (10 + n), so that the first
     weights are soon forgotten.
@@ -48,10 +50,10 @@ class WeightAverage:
                 parameter.copy_(own[name])
 
     def state_dict(self) -> dict[str, Tensor | int]:
-        """What a checkpoint keeps."""
-        return {"updates": self.updates, **self.values}
+        """What a checkpoint keeps; of weights that are spread over processes, every process has to ask for it."""
+        return {"updates": self.updates} | {name: whole(value) for name, value in self.values.items()}
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """Go on from a checkpoint."""
         self.updates = int(state["updates"])
-        self.values = {name: torch.as_tensor(state[name]) for name in self.values}
+        self.values = {name: spread_like(torch.as_tensor(state[name]), value) for name, value in self.values.items()}

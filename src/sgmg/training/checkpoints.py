@@ -1,17 +1,22 @@
 """Checkpoints that training goes on from, and the model folder that it leaves."""
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from sgmg.errors import InputError
+from sgmg.model.pretrained import CONFIG
+from sgmg.output import new_file, new_folder
 from sgmg.training.module import SgMgTraining
+from sgmg.training.sharding import whole_model
 
 CHECKPOINT = "last.ckpt"
 MODEL, BEST_MODEL = "model", "best"
@@ -23,9 +28,10 @@ BEST_SCORES = "validation.json"
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
-    Both are written between optimiser steps only, and appear when they are complete. A run that fails, or is
-    killed, leaves those of before. With validation, the model that was best so far is kept in a folder of its own:
-    by J&F, mAP or overall IoU, as its benchmark is (`Measure.best_by`).
+    Both are written between optimiser steps only, and appear when they are complete, the model first: training that is
+    killed between the two goes on from the checkpoint of before and writes the model again. With validation, the model
+    that was best so far is kept in a folder of its own: by J&F, mAP or overall IoU, as its benchmark is
+    (`Measure.best_by`).
 
     Args:
         run: folder of the run.
@@ -37,6 +43,20 @@ class Checkpoints(Checkpoint):
         self._written_at = 0.0
         self._written_step = -1
         self.best_by, self.best_score = "", float("-inf")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Nothing is trained where some processes would go on and others begin.
+
+        Raises:
+            InputError: not all processes see the checkpoint that some see.
+        """
+        assert isinstance(pl_module, SgMgTraining)
+        found = pl_module.from_all(trainer.ckpt_path is not None)
+        if len(set(found)) > 1:
+            raise InputError(
+                f"Only {sum(found)} of {len(found)} processes find the checkpoint in {self.run}: a run must be in a "
+                "folder that all machines share."
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; an earlier training's best score is none of one that begins anew."""
@@ -70,9 +90,8 @@ class Checkpoints(Checkpoint):
         if trainer.sanity_checking or score is None or score <= self.best_score:
             return
         self.best_score = score
-        if trainer.is_global_zero:
-            scores = {"step": trainer.global_step, "best_by": best_by, **pl_module.validation}
-            export(pl_module, self.run / BEST_MODEL, {BEST_SCORES: json.dumps(scores, indent=2)})
+        scores = {"step": trainer.global_step, "best_by": best_by, **pl_module.validation}
+        export(pl_module, self.run / BEST_MODEL, {BEST_SCORES: json.dumps(scores, indent=2)})
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -93,28 +112,43 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, SgMgTraining)
         if self._written_step == trainer.global_step:
             return
+        export(pl_module, self.run / MODEL)
         trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
-        if trainer.is_global_zero:
-            export(pl_module, self.run / MODEL)
         self._written_at, self._written_step = time.monotonic(), trainer.global_step
 
 
 def export(module: SgMgTraining, folder: Path, notes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Save the network, with averaged weights if there are, as a model folder; replaces one that is there.
 
+    The first process writes. All have to take part, since each may have a part of the weights.
+
     Args:
         module: of the network.
         folder: to write.
         notes: texts by file name that go with the model.
     """
-    unfinished, replaced = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
-    for rest in (unfinished, replaced):
-        shutil.rmtree(rest, ignore_errors=True)
     with module.averaged():
-        module.model.save_pretrained(unfinished)
-    for name, text in notes.items():
-        (unfinished / name).write_text(text)
-    if folder.exists():
-        folder.rename(replaced)
-    unfinished.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
+        model = whole_model(module.model)
+        if module.global_rank != 0 or model is None:
+            return
+        with new_folder(folder, overwrite=True, marker=CONFIG) as content:
+            model.save_pretrained(content)
+            for name, text in notes.items():
+                (content / name).write_text(text)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Checkpoints appear when they are complete.
+
+    Lightning's own are written to the system's folder of temporary files first, and copied from there where that is on
+    another disk: whoever is killed then leaves a part of one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint, or replace it.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        with new_file(path) as draft, draft.open("wb") as file:
+            torch.save(checkpoint, file)

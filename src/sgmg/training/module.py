@@ -21,6 +21,7 @@ from sgmg.training.batch import Batch
 from sgmg.training.losses import Criterion, LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
+from sgmg.training.sharding import shard, whole
 from sgmg.training.validation import Found, Measure, RegionAndBoundary
 
 #: Clips of a validation that are kept to be looked at.
@@ -87,6 +88,7 @@ class SgMgTraining(LightningModule):
         self._running: dict[str, Tensor] = {}
         self._batches_running = 0
         self._names: list[str] = []
+        self._wrong = ""
         #: Mean losses by name, one entry each time that they were logged in this epoch.
         self.logged: list[dict[str, float]] = []
         self._validated: list[Any] = []
@@ -98,9 +100,18 @@ class SgMgTraining(LightningModule):
         self.register_buffer("std", torch.tensor(PIXEL_DEVIATION)[:, None, None], persistent=False)
         for frozen in self._frozen():
             frozen.requires_grad_(False)
-        decay = self.optimiser.average_decay
-        self.average = WeightAverage(model.named_parameters(), decay) if decay is not None else None
+        self.average = self._begin_average()
         self.train()
+
+    def _begin_average(self) -> WeightAverage | None:
+        decay = self.optimiser.average_decay
+        return WeightAverage(self.model.named_parameters(), decay) if decay is not None else None
+
+    def configure_model(self) -> None:
+        """Spread the weights over processes where the strategy does that, and their average with them."""
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"], "training_step", "validation_step")
+            self.average = self._begin_average()
 
     def _frozen(self) -> list[nn.Module]:
         frozen: list[nn.Module] = []
@@ -166,9 +177,17 @@ class SgMgTraining(LightningModule):
         torch.manual_seed(hash((self.seed, self.batches_seen, self.global_rank)))
         losses, total = self.losses(batch)
         if not torch.isfinite(total):
-            raise NonFiniteError(self._not_finite("loss", losses))
+            self._wrong = self._not_finite("loss", losses)
+            # Other processes wait for this one's gradient, which tells them to stop too.
+            if self.trainer.world_size == 1 or self._scaled:
+                raise NonFiniteError(self._wrong)
         self._count({"loss": total, **losses})
         return total
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether a scaler of half precision leaves out steps whose gradient is not finite."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
 
     def _not_finite(self, what: str, losses: dict[str, Tensor] | None = None) -> str:
         wrong = [name for name, loss in (losses or {}).items() if not torch.isfinite(loss)]
@@ -181,11 +200,11 @@ class SgMgTraining(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Stop where a gradient is not finite, before it reaches the weights."""
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
         # In half precision the scaler leaves out such a step and goes on with a smaller scale.
-        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
-        if not scaled and not torch.isfinite(norm):
-            raise NonFiniteError(self._not_finite("gradient"))
+        if not self._scaled and not torch.isfinite(norm):
+            found = self.from_all(self._wrong)  # the gradient is the same in all processes
+            raise NonFiniteError(next(filter(None, found), self._not_finite("gradient")))
         self._running["gradient_norm"] = norm * self._batches_running
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -248,17 +267,21 @@ class SgMgTraining(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the scores over the clips of all processes."""
         self._averaged.__exit__(None, None, None)
-        gathered: list[Any] = [self._validated]
-        if self.trainer.world_size > 1:
-            gathered = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(gathered, self._validated)
-        values = self.measure.summary([row for rows in gathered for row in rows])
+        values = self.measure.summary([row for rows in self.from_all(self._validated) for row in rows])
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)
         best_by = self.measure.best_by
         if best_by in values:
             self.log(best_by, values[best_by], prog_bar=True, logger=False, rank_zero_only=True)
         self.validation = values
+
+    def from_all(self, own: Any) -> list[Any]:
+        """What each process has, in their order."""
+        gathered: list[Any] = [own]
+        if self.trainer.world_size > 1:
+            gathered = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, own)
+        return gathered
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over the trained parameters in three groups, each with its learning rate."""
@@ -289,16 +312,24 @@ class SgMgTraining(LightningModule):
             "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
         }
 
+    @property
+    def _clips_a_batch(self) -> int:
+        """Clips of the batches of all processes."""
+        return int(self.trainer.world_size * self.trainer.datamodule.config.batch_size)  # type: ignore[attr-defined]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen; keep the average and the place in the data."""
         frozen = {f"model.{name}" for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
         checkpoint["batches_seen"] = self.batches_seen
+        checkpoint["clips_seen"] = self.batches_seen * self._clips_a_batch
         if self.average is not None:
             checkpoint["average"] = self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where a checkpoint stopped."""
+        """Go on where a checkpoint stopped, with the clip after the last that was seen."""
         self.batches_seen = checkpoint["batches_seen"]
+        if "clips_seen" in checkpoint:  # other processes, or batches, may go on than those that stopped
+            self.batches_seen = -(-checkpoint["clips_seen"] // self._clips_a_batch)
         if self.average is not None and "average" in checkpoint:
             self.average.load_state_dict(checkpoint["average"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from sgmg.data.synthetic.generator import SyntheticConfig, SyntheticVideos
 from sgmg.data.synthetic.layouts import Folder, Layout, Part, open_layout
 from sgmg.data.synthetic.layouts.layout import MARKER, Drafts, dump_json
 from sgmg.errors import InputError
-from sgmg.output import check_output, link_or_copy, new_folder
+from sgmg.output import check_output, link_or_copy, new_folders, settle
+from sgmg.processes import end_with_parent
 
 
 def write_videos(
@@ -58,6 +59,7 @@ def write_videos(
     config = chosen.configure(replace(config, plural_share=0.0))
     parts = chosen.parts(split, count)
     folders = chosen.folders(split)
+    settle([folder / place.path for place in folders])
     for place in folders:
         check_output(folder / place.path, overwrite or place.shared, place.marker)
     generators = {
@@ -66,11 +68,8 @@ def write_videos(
     }  # What is wrong with the configuration shows before any work.
     record = {"seed": seed, "videos": count, "config": _plain(generators[parts[0].generated].config)}
     tasks = [(part, index) for part in parts for index in part.indices]
-    with ExitStack() as stack:
-        drafts = {
-            place.path: stack.enter_context(new_folder(folder / place.path, overwrite or place.shared, place.marker))
-            for place in folders
-        }
+    with new_folders([(folder / place.path, overwrite or place.shared, place.marker) for place in folders]) as contents:
+        drafts = {place.path: content for place, content in zip(folders, contents, strict=True)}
         with _writing(chosen, generators, drafts, workers) as write:
             described = list(progress(write(tasks)))
         chosen.write_lists(drafts, [(part, entry) for (part, _), entry in zip(tasks, described, strict=True)])
@@ -127,6 +126,7 @@ _worker_videos: dict[str, SyntheticVideos] = {}
 
 
 def _start_worker(settings: dict[str, tuple[SyntheticConfig, int]]) -> None:
+    end_with_parent()
     for generated, (config, seed) in settings.items():
         _worker_videos[generated] = SyntheticVideos(config, seed)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from runs import logged, recipe_of, weights_of
+from training_runs import logged, recipe_of, weights_of
 
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos

@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch import Callback
 from ref_youtube_vos_layout import write_dataset
 from rich.console import Console
-from runs import logged, recipe_of, weights_of
+from training_runs import logged, recipe_of, weights_of
 from typer.testing import CliRunner
 
 from sgmg.cli import app

@@ -351,7 +351,7 @@ def test_a_gradient_that_the_scaler_of_half_precision_leaves_out_does_not_stop_t
     weight.grad = torch.full_like(weight, float("inf"))
     module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()))  # type: ignore[assignment]
     module.on_before_optimizer_step(optimiser)
-    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace())  # type: ignore[assignment]
+    module._trainer = SimpleNamespace(precision_plugin=SimpleNamespace(), world_size=1)  # type: ignore[assignment]
     with pytest.raises(NonFiniteError, match="gradient"):
         module.on_before_optimizer_step(optimiser)
 

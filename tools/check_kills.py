@@ -152,9 +152,9 @@ def _watch_files(room: Path, count: Path, moment: Moment | None) -> None:
 
 def _kill(process: int, moment: Moment | None) -> None:
     if moment is None or moment.whom == "group":
-        os.killpg(process, signal.SIGKILL)
-    else:
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # in the first instant it has no group of its own
+            os.killpg(process, signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
 
 
 def _wait(child: int, until: float, moment: Moment | None) -> int:

@@ -159,7 +159,7 @@ def _sentences(row: Mapping[str, Any], where: str) -> Iterator[str]:
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 listed = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):  # no JSON, or nested without end
                 listed = value
         for sentence in [listed] if isinstance(listed, str) else listed if isinstance(listed, list) else [listed]:
             if sentence is None or sentence == "":
@@ -185,11 +185,13 @@ def _read_table(path: Path, suffix: str, source: str) -> Iterable[Mapping[str, A
             table = pyarrow.parquet.read_table(path)
         else:
             table = pyarrow.json.read_json(path)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        names = table.column_names
+        wanted = [name for name in ("video", "expression", "expressions") if name in names]
+        rows = table.select(wanted).to_pylist()
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"'{source}' cannot be read as a table ({reason}).") from error
-    if "video" not in table.column_names:
-        names = ", ".join(table.column_names)
-        raise InputError(f"'{source}' has no column 'video'; it has: {names}.")
-    wanted = [name for name in ("video", "expression", "expressions") if name in table.column_names]
-    return (row for batch in table.select(wanted).to_batches() for row in batch.to_pylist())
+    if "video" not in names:
+        raise InputError(f"'{source}' has no column 'video'; it has: {', '.join(names)}.")
+    found: list[Mapping[str, Any]] = rows
+    return found

@@ -1,6 +1,8 @@
 """`sgmg batch`: many videos, each done once, whatever happens to some of them."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from sgmg import Segmenter  # noqa: E402
 from sgmg.batch import job, stages  # noqa: E402
+from sgmg.batch.cluster import clear_away  # noqa: E402
 from sgmg.batch.stages import Event, Ledger, StreamBrokeError, Work, look_at_clip, read_clips, task_row, write_clip  # noqa: E402
 from sgmg.batch.storage import Storage  # noqa: E402
 from sgmg.batch.videos import VideoTask, find_tasks  # noqa: E402
@@ -259,6 +262,17 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     work = Work(PLAN, str(tmp_path), ("masks",))
     with pytest.raises(InputError, match="holds other things"):
         job.begin(Storage(work.output), work, "digest", overwrite=True)
+
+
+def test_the_next_job_removes_what_killed_ones_left_of_ray(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, at_work = tmp_path / f"sgmg-ray-{ended.pid}-abc", tmp_path / f"sgmg-ray-{os.getpid()}-def"
+    others = [tmp_path / "sgmg-ray-notes-1", tmp_path / "ray"]
+    for folder in (left, at_work, *others):
+        (folder / "session").mkdir(parents=True)
+    clear_away(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([at_work, *others])
 
 
 class TestCommand:

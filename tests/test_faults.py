@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sgmg.data.synthetic import SyntheticConfig
+from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 from sgmg.journal import Journal
 from sgmg.output import new_folder, new_folders
@@ -16,7 +19,7 @@ from sgmg.output import new_folder, new_folders
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
 from check_kills import check
-from hostile_inputs import small_model
+from hostile_inputs import small_model, video
 from killed_commands import COMMANDS
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
@@ -141,3 +144,58 @@ def test_killed_commands_leave_what_is_complete_and_a_rerun_ends_as_if_nothing_h
     tally = check(COMMANDS[command], kills, seed=1, home=home)
     assert tally.faults == []
     assert sum(tally.kills.values()) == kills
+
+
+# --- no room, no permission ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["full", "read-only"])
+def no_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A folder on a disk of its own that has 64 kB, or may not be written to."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = {"full": "size=64k", "read-only": "ro"}[request.param]
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a disk")
+    yield request.param, place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+WORK: dict[str, Callable[[Path], list[str]]] = {
+    "segment": lambda home: [
+        *("segment", str(home / "video.mp4"), "the dog", "--model", str(home / "model"), "--clip-length", "2"),
+        *("--format", "masks", "--format", "cutout-png", "--quiet"),
+    ],
+    "synth": lambda home: ["synth", "--videos", "2", "--size", "96x160", "--length", "4", "--quiet"],
+    "predict": lambda home: ["predict", "ref-youtube-vos", str(home / "data"), "--model", str(home / "model")],
+    "export": lambda home: ["export", "onnx", str(home / "model")],
+    "train": lambda home: [
+        *("train", str(home / "recipe.yaml"), f"model.pretrained={home / 'model'}", "trainer.accelerator=cpu"),
+        *("data.synthetic.size=[64,96]", "data.batch_size=1", "data.workers=0", "trainer.max_steps=1"),
+        *("trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"),
+    ],
+}
+
+
+@pytest.mark.parametrize("command", WORK)
+def test_without_a_place_to_write_there_is_one_sentence_and_nothing_of_it(
+    command: str, home: Path, no_place: tuple[str, Path], run
+) -> None:
+    kind, place = no_place
+    video(home / "video.mp4", frames=16, size=(96, 160))
+    if command == "predict":
+        config = SyntheticConfig(size=(96, 160), length=4, objects=(2, 2), expressions=2)
+        write_videos(home / "data", config, 0, 8, split="valid")
+    (home / "recipe.yaml").write_text("data: {kind: synthetic}\n")
+    words, out = WORK[command](home), place / ("out.zip" if command == "predict" else "out")
+    words = [*words, f"run={out}"] if command == "train" else [*words, *(["-o"] if "segment" in words else []), out]
+    if command == "predict":
+        words[-1:] = ["-o", out]
+    code, _, error = run(*words)
+    assert code == 2, error
+    assert len([line for line in error.splitlines() if line.startswith("Error: ")]) == 1
+    assert "Traceback" not in error
+    if kind == "full":
+        assert "disk is full" in error or "No space left" in error
+    assert not out.exists() or command == "train"  # whose logs were begun

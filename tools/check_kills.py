@@ -1,6 +1,6 @@
 """Kill commands at random moments, as `kill -9` does, and see what they leave and whether a rerun mends it.
 
-    python tools/check_kills.py [--only segment] [--kills 30] [--seed 0] [--table docs/faults.md]
+    python tools/check_kills.py [--only segment] [--kills 30] [--seed 0] [--table FILE]
 
 Each command works on something small and is killed again and again in one place: by the clock, or just before it
 touches a file, also one of the last. Then it runs to its end. Right is that what a killed run left is complete or is
@@ -42,9 +42,6 @@ IN_A_ROW = 4
 
 LAST = 15
 """Events that count as the last ones."""
-
-SECONDS_TO_DIE = 30
-"""For processes that the killed one started."""
 
 TOKEN = "SGMG_CHECK_KILLS"
 """Variable of the environment by which such processes are known."""
@@ -120,7 +117,8 @@ def run(command: Command, room: Path, inputs: Path, moment: Moment | None = None
     until = start + (moment.after if moment is not None and moment.kind == "clock" else SECONDS)
     code = _wait(child, until, moment)
     seconds = time.monotonic() - start
-    orphans = _gone(child, tag, kill=moment is None or moment.whom == "group")
+    alone = moment is not None and moment.whom == "alone"
+    orphans = _gone(child, tag, command.seconds_to_end if alone else 0)
     touched = int(count.read_text()) if count.exists() else 0
     return Run(code, said.read_text(errors="replace") if said.exists() else "", seconds, touched, orphans)
 
@@ -168,17 +166,17 @@ def _wait(child: int, until: float, moment: Moment | None) -> int:
         time.sleep(0.002)
 
 
-def _gone(child: int, tag: str, kill: bool) -> list[str]:
-    """Processes that the first one started and that go on without it; whatever is found is gone at the end."""
-    until = time.monotonic() + SECONDS_TO_DIE
-    while (left := _started_by(child, tag)) and not kill and time.monotonic() < until:
+def _gone(child: int, tag: str, seconds: float) -> list[str]:
+    """End the processes that the first one started; gives those that went on without it for so many seconds, if any."""
+    until = time.monotonic() + seconds
+    while (left := _started_by(child, tag)) and time.monotonic() < until:
         time.sleep(0.2)
     while still := _started_by(child, tag):
         for process in still:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
-    return [] if kill else list(left.values())
+    return list(left.values()) if seconds else []
 
 
 def _started_by(child: int, tag: str) -> dict[int, str]:

@@ -10,6 +10,7 @@ which belong into `tests/test_fuzzing.py` once it is mended. The exit code is 1 
 from __future__ import annotations
 
 import argparse
+import atexit
 import re
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def fuzz(name: str, seconds: int, seed: int, corpus: str) -> None:
     target = TARGETS[name]
     target.read(target.home)
     arguments = [corpus, f"-max_total_time={seconds}", f"-seed={seed}", "-max_len=64", "-rss_limit_mb=6000"]
+    atexit.register(target.close)
     atheris.Setup([sys.argv[0], *arguments], target)
     atheris.Fuzz()
 

@@ -29,9 +29,11 @@ class Command:
 
     Attributes:
         name: of the command.
+        seconds_to_end: for the processes that it started, where it is killed alone.
     """
 
     name: str
+    seconds_to_end = 30
 
     def prepare(self, inputs: Path, model: Path) -> None:
         """Make what it works on; called once. `model` is a folder beside `inputs`."""
@@ -208,6 +210,7 @@ class Batch(Command):
     """Three videos of two clips, by Ray on this machine. Tables of results hold how long the work took."""
 
     name = "sgmg batch"
+    seconds_to_end = 90  # two of Ray's own try for a minute to tell somebody
 
     def prepare(self, inputs: Path, model: Path) -> None:
         (inputs / "videos").mkdir()

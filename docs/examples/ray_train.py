@@ -1,9 +1,8 @@
 """Train on a Ray cluster.
 
-    python ray_train.py --workers 16 --gpu recipes/ref_youtube_vos_t.yaml data.root=/shared/ref-youtube-vos run=/shared/runs/a
+    python ray_train.py --workers 16 --gpu recipes/ref_youtube_vos_t.yaml data.root=/shared/data run=/shared/runs/a
 
-Paths must be those of a disk that all machines share. A worker that is lost is started again by Ray, and training goes
-on from the last checkpoint.
+Paths must be those of a disk that all machines share.
 """
 
 import argparse

@@ -10,17 +10,9 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import shutil
-import signal
-import socket
-import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -29,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sgmg.batch.stages import Event, Ledger, Row, StreamBrokeError, Work, look_at_clip, read_clips, task_row, write_clip
 from sgmg.batch.videos import VideoTask
-from sgmg.clips import Plan
 from sgmg.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,7 +29,6 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 """How often Ray repeats what a process was doing when it died, before the video counts as lost."""
 
-_MOST_SECONDS = 10  # for a cluster to answer
 _SMALLEST_BLOCK = 2**20  # bytes after which Ray Data passes on what a stage has made: about a clip
 _log = logging.getLogger(__name__)
 
@@ -103,93 +93,6 @@ def _room(machine: dict[str, float], threads: int, gpus: float) -> int:
     """How many actors a machine holds."""
     by_cores = int(machine.get("CPU", 0)) // threads
     return min(by_cores, math.floor(machine.get("GPU", 0) / gpus)) if gpus else by_cores
-
-
-@contextmanager
-def ray_running(address: str | None, plan: Plan) -> Iterator[None]:
-    """Ray on this machine, started for the block and gone after it without a trace; or a cluster's, by its address.
-
-    Its own logs stay off the terminal unless those of this package are shown.
-
-    Raises:
-        InputError: there is no Ray at the address.
-    """
-    on_end = signal.getsignal(signal.SIGTERM)
-    shown = _log.isEnabledFor(logging.INFO)
-    quiet: dict[str, Any] = {"log_to_driver": shown, "logging_level": logging.INFO if shown else logging.CRITICAL}
-    if not shown:
-        for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if address is not None:
-        _check_reachable(address)
-    with ExitStack() as stack:
-        options = {"address": address} if address is not None else _here(stack, plan)
-        stack.callback(ray.shutdown)
-        try:
-            with nullcontext() if shown else _stderr_hushed():
-                ray.init(**options, **quiet)
-        except Exception as error:  # which of them, Ray does not promise
-            reason = str(error).partition("\n")[0].rstrip(".")
-            where = "here" if address is None else f"at '{address}'"
-            raise InputError(f"Ray could not be started or joined {where} ({reason}).") from error
-        if on_end is not None:
-            signal.signal(signal.SIGTERM, on_end)  # Ray has put its own there
-        yield
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not port.isdigit():
-        return  # "auto"
-    try:
-        socket.create_connection((host, int(port)), _MOST_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"There is no Ray at '{address}' ({error}); `ray start` starts one.") from error
-
-
-def _here(stack: ExitStack, plan: Plan) -> dict[str, Any]:
-    """How Ray is started on this machine; what it leaves goes with the stack."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_worker_niceness", "0")  # as the same work without Ray has
-    # Threads that wait for others of their process would keep the cores from those that read and write.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    short = "/tmp" if Path("/tmp").is_dir() else None  # paths of sockets may not be long
-    folder = tempfile.mkdtemp(prefix="sgmg-ray-", dir=short)
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return {
-        "address": "local",
-        "num_cpus": _cores(),
-        "include_dashboard": False,
-        "object_store_memory": _store_size(plan),
-        "_temp_dir": folder,
-    }
-
-
-@contextmanager
-def _stderr_hushed() -> Iterator[None]:
-    """Nothing on standard error, also of what is not Python: Ray's core says there how much it will log."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _store_size(plan: Plan) -> int:
-    """Bytes for the clips on their way."""
-    length = plan.cut.length if isinstance(plan.cut.length, int) else 300
-    clip = 3 * length * plan.sides[0] * plan.sides[1]
-    return max(200 * 2**20, 6 * clip * _cores())
 
 
 # --- the stream -------------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ def batch(
     tasks = find_tasks(source, expressions or ())
 
     from sgmg.batch import job
-    from sgmg.batch.pipeline import Model, Pool, choose_pool, ray_running, stream
+    from sgmg.batch.cluster import ray_running
+    from sgmg.batch.pipeline import Model, Pool, choose_pool, stream
     from sgmg.batch.stages import Work
     from sgmg.batch.storage import Storage
     from sgmg.segmenter import Segmenter

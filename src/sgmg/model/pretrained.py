@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +106,8 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
         if encoders_apart:
             for file, prefix in ENCODERS.items():
                 encoder = {key: weights.pop(key) for key in list(weights) if key.startswith(prefix)}
-                save_file(encoder, folder / file, metadata={"format": "pt"})
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+                _write_weights(encoder, folder / file)
+        _write_weights(weights, folder / WEIGHTS)
         (folder / CONFIG).write_text(json.dumps(self.config.to_dict(), indent=2) + "\n", encoding="utf-8")
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
@@ -169,6 +171,16 @@ def _read_config(path: Path) -> SgMgConfig:
         return SgMgConfig.from_dict(values)
     except (TypeError, AttributeError) as error:
         raise ModelError(f"{path} holds a value of the wrong type: {error}") from error
+
+
+def _write_weights(weights: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(weights, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # which hides what the system said, such as that the disk is full
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

@@ -105,6 +105,31 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)
 
 
+class KillInValidation(Callback):
+    """Ends the process' training in a validation."""
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        raise RuntimeError("killed")
+
+
+def test_a_validation_in_which_training_was_killed_is_done_when_it_goes_on(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    validation = {key: value for key, value in settings["data"].items() if key not in ("batch_size", "workers")}
+    settings["data"]["validation"] = validation | {"length": 2}
+    train(recipe_of(settings, tmp_path, f"run={tmp_path / 'straight'}"))
+
+    killed = recipe_of(settings, tmp_path, "checkpoint_minutes=0")
+    killed.trainer["callbacks"] = [KillInValidation()]
+    with pytest.raises(RuntimeError, match="killed"):
+        train(killed)
+    train(recipe_of(settings, tmp_path))
+
+    straight, resumed = ((tmp_path / run / "best" / "validation.json").read_text() for run in ("straight", "run"))
+    assert straight == resumed
+    assert logged(tmp_path / "run", "train/loss") == logged(tmp_path / "straight", "train/loss")
+
+
 def test_a_finished_training_can_be_made_longer_or_begun_anew(settings: dict[str, Any], tmp_path: Path) -> None:
     settings["trainer"]["max_steps"] = 1
     train(recipe_of(settings, tmp_path))

@@ -28,8 +28,8 @@ BEST_SCORES = "validation.json"
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
-    Both are written between optimiser steps only, and appear when they are complete, the model first: training that is
-    killed between the two goes on from the checkpoint of before and writes the model again. With validation, the model
+    Both are written between optimiser steps only, just before the next one, and appear when they are complete, the model
+    first: training that is killed between the two goes on from the checkpoint of before and writes the model again. With validation, the model
     that was best so far is kept in a folder of its own: by J&F, mAP or overall IoU, as its benchmark is
     (`Measure.best_by`).
 
@@ -42,6 +42,7 @@ class Checkpoints(Checkpoint):
         self.run, self.minutes = run, minutes
         self._written_at = 0.0
         self._written_step = -1
+        self._between_steps = False
         self.best_by, self.best_score = "", float("-inf")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -67,11 +68,12 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write, if it is time, or the last step is done."""
-        if trainer.fit_loop.epoch_loop._should_accumulate():
-            return
-        due = time.monotonic() - self._written_at >= 60 * self.minutes
-        due = due or trainer.global_step == trainer.max_steps
+        """See whether an optimiser step is done with this batch."""
+        self._between_steps = not trainer.fit_loop.epoch_loop._should_accumulate()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Write, if it is time: the steps so far are in the logs now, and a validation after them is done."""
+        due = self._between_steps and time.monotonic() - self._written_at >= 60 * self.minutes
         if trainer.strategy.broadcast(due):
             self.write(trainer, pl_module)
 
@@ -112,6 +114,8 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, SgMgTraining)
         if self._written_step == trainer.global_step:
             return
+        for logger in trainer.loggers:
+            logger.save()  # a training that goes on from here does not log these steps again
         export(pl_module, self.run / MODEL)
         trainer.save_checkpoint(self.run / CHECKPOINT, weights_only=False)
         self._written_at, self._written_step = time.monotonic(), trainer.global_step

@@ -173,7 +173,7 @@ def main() -> None:
         options = {"model": arguments.model, "short_side": arguments.short_side, "threads": arguments.threads}
         chosen = ["--model", arguments.model] if arguments.model else []
         chosen += ["--short-side", str(arguments.short_side)] if arguments.short_side else []
-        chosen += ["--threads-per-actor", str(arguments.threads), "-f", "masks", "-e", "the red circle", "-q"]
+        chosen += ["-f", "masks", "-e", "the red circle", "-q"]
         for count in (1, arguments.videos):
             videos = folder / f"videos-{count}"
             videos.mkdir()

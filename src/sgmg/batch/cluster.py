@@ -74,6 +74,8 @@ def _here(stack: ExitStack, plan: Plan) -> dict[str, Any]:
     """How Ray is started on this machine; what it leaves goes with the stack."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the same work without Ray has
+    # Or Ray ends processes that read and write while they wait for the network, and starts others, for seconds each.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     # Threads that wait for others of their process would keep the cores from those that read and write.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     short = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # paths of sockets may not be long

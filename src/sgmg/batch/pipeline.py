@@ -78,7 +78,10 @@ def choose_pool(actors: int | None, threads: int | None, gpus: float | None, cpu
     if gpus is None:
         gpus = 1.0 if any(machine.get("GPU") for machine in machines) and not cpu_only else 0.0
     if threads is None:
-        threads = 1 if gpus else max(1, min(4, cores // (actors or 1), *(int(m.get("CPU", 1)) for m in machines)))
+        smallest = min(int(machine.get("CPU", 1)) for machine in machines)
+        # Two actors of one thread look at more than one of two, since threads of one process wait for each other.
+        share = cores // actors if actors else smallest // 2
+        threads = 1 if gpus else max(1, min(4, share, smallest))
     room = sum(_room(machine, threads, gpus) for machine in machines)
     if (actors or 1) > room:
         raise InputError(

@@ -59,7 +59,11 @@ def batch(
         int | None, typer.Option(min=1, help="Processes with the model; by default as many as there is room for.")
     ] = None,
     threads_per_actor: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each; by default 4, and 1 beside a GPU.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="CPU threads of each; by default 4, less where a machine has fewer than 8 cores, 1 beside a GPU.",
+        ),
     ] = None,
     gpus_per_actor: Annotated[
         float | None, typer.Option(min=0, help="GPUs of each, 0.5 for two on one; by default 1 where there are GPUs.")

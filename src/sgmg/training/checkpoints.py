@@ -28,10 +28,10 @@ BEST_SCORES = "validation.json"
 class Checkpoints(Checkpoint):
     """Write `last.ckpt` and the model folder every so many minutes, and when training is done.
 
-    Both are written between optimiser steps only, just before the next one, and appear when they are complete, the model
-    first: training that is killed between the two goes on from the checkpoint of before and writes the model again. With validation, the model
-    that was best so far is kept in a folder of its own: by J&F, mAP or overall IoU, as its benchmark is
-    (`Measure.best_by`).
+    Both are written between optimiser steps only, just before the next one, and appear when they are complete, the
+    model first: training that is killed between the two goes on from the checkpoint of before and writes the model
+    again. With validation, the model that was best so far is kept in a folder of its own: by J&F, mAP or overall IoU,
+    as its benchmark is (`Measure.best_by`).
 
     Args:
         run: folder of the run.

@@ -86,9 +86,12 @@ class Clue:
 
 # What a shape's name may also be said of, among cutouts.
 _LIKE_SHAPES = {
-    "circle": ("ball", "clock", "food", "wheel", "fruit", "flower", "vessel", "sign", "seat"),
-    "ring": ("ball", "clock", "vessel"), "ellipse": ("ball", "food", "fruit", "balloon"),
-    "star": ("star", "flower"), "square": ("box", "screen", "sign"), "diamond": ("sign", "box"),
+    "circle": ("ball", "clock", "food", "wheel", "fruit", "flower", "vessel", "sign", "seat",
+               "vegetable", "toy"),
+    "ring": ("ball", "clock", "vessel", "wheel", "jewellery"),
+    "ellipse": ("ball", "food", "fruit", "balloon", "vegetable", "wheel"),
+    "star": ("star", "flower"), "square": ("box", "screen", "sign", "book", "paper", "picture", "toy"),
+    "diamond": ("sign", "box"),
     "hexagon": ("sign", "ball"), "pentagon": ("sign", "ball"), "crescent": ("fruit",),
 }  # fmt: skip
 _ANYTHING = ("thing", "object")
@@ -155,7 +158,9 @@ def _general_doubt(word: str, family: str) -> bool:
         return family in _ANIMAL_FAMILIES or family in ("shell", "star", "figure", "fossil", "person", "butterfly")
     if word == "vehicle":
         return family in ("road", "bike", "train", "aircraft", "boat", "balloon", "cart", "seat", "rocket")
-    return family in ("fruit", "vegetable", "mushroom", "food", "figure", "plant", "flower", "balloon", "ball")
+    return family in (
+        "fruit", "vegetable", "mushroom", "food", "figure", "plant", "flower", "balloon", "ball", "toy", "kite", "gun",
+    )  # fmt: skip
 
 
 def _carries(family: str, thing: SceneObject) -> bool:

@@ -251,6 +251,293 @@ castle | building | large | carry | |
 hair dryer | tool | small | carry | |
 wheelbarrow | cart | medium | carry | |
 shopping cart | cart | medium | carry | |
+lion | feline | medium | walk | | animal
+ox | hoofed | large | walk | | animal
+moose | hoofed | large | walk | | animal
+camel | hoofed | large | walk | | animal
+donkey | hoofed | large | walk | | animal
+giraffe | hoofed | large | walk | | animal
+deer | hoofed | medium | walk | | animal
+wild boar | hoofed | medium | walk | | animal
+gorilla | monkey | medium | walk | | ape, animal
+orangutan | monkey | medium | walk | | ape, animal
+sloth | monkey | medium | walk | | animal
+mouse | rodent | small | walk | | animal
+rat | rodent | small | walk | | animal
+hamster | rodent | small | walk | | animal
+raccoon | rodent | small | walk | | animal
+bat | bird | small | fly | | animal
+turkey | bird | small | walk | | bird, animal
+chick | bird | small | walk | | bird, animal
+peacock | bird | small | walk | | bird, animal
+whale | fish | large | swim | | animal
+squid | octopus | small | swim | | animal
+jellyfish | octopus | small | swim | | animal
+shrimp | crustacean | small | walk | | animal
+oyster | shell | small | carry | |
+caterpillar | insect | small | walk | | bug
+bee | insect | small | fly | | insect, bug
+mosquito | insect | small | fly | | insect, bug
+housefly | insect | small | fly | | insect, bug
+cricket | insect | small | walk | | insect, bug
+cockroach | insect | small | walk | | insect, bug
+spider | insect | small | walk | | bug
+earthworm | snake | small | walk | | animal
+bouquet | flower | small | carry | |
+seedling | plant | small | carry | |
+wheat | plant | small | carry | |
+herb | plant | small | carry | |
+clover | plant | small | carry | |
+leaf | plant | small | carry | |
+potted plant | plant | medium | carry | |
+cactus | plant | medium | carry | |
+log | log | medium | carry | |
+rock | rock | medium | carry | |
+feather | feather | small | carry | |
+nest | nest | small | carry | |
+grapes | fruit | small | carry | | fruit
+melon | fruit | small | carry | | fruit
+watermelon | fruit | small | carry | | fruit
+lemon | fruit | small | carry | | fruit
+mango | fruit | small | carry | | fruit
+apple | fruit | small | carry | | fruit
+pear | fruit | small | carry | | fruit
+peach | fruit | small | carry | | fruit
+cherries | fruit | small | carry | | fruit
+blueberries | fruit | small | carry | | fruit
+kiwi | fruit | small | carry | | fruit
+coconut | fruit | small | carry | | fruit
+tomato | fruit | small | carry | |
+olive | fruit | small | carry | |
+avocado | fruit | small | carry | |
+chestnut | fruit | small | carry | |
+eggplant | vegetable | small | carry | | vegetable
+potato | vegetable | small | carry | | vegetable
+sweet potato | vegetable | small | carry | | vegetable
+carrot | vegetable | small | carry | | vegetable
+cucumber | vegetable | small | carry | | vegetable
+lettuce | vegetable | small | carry | | vegetable
+garlic | vegetable | small | carry | | vegetable
+onion | vegetable | small | carry | | vegetable
+corn | vegetable | small | carry | |
+peanuts | vegetable | small | carry | |
+beans | vegetable | small | carry | |
+ginger | vegetable | small | carry | |
+pea pod | vegetable | small | carry | |
+croissant | food | small | carry | |
+pretzel | food | small | carry | |
+bagel | food | small | carry | |
+pancakes | food | small | carry | |
+waffle | food | small | carry | |
+cheese | food | small | carry | |
+meat | food | small | carry | |
+chicken leg | food | small | carry | |
+steak | food | small | carry | |
+bacon | food | small | carry | |
+hamburger | food | small | carry | |
+french fries | food | small | carry | |
+hot dog | food | small | carry | |
+sandwich | food | small | carry | |
+taco | food | small | carry | |
+burrito | food | small | carry | |
+pita | food | small | carry | |
+egg | food | small | carry | |
+salad | food | small | carry | |
+popcorn | food | small | carry | |
+butter | food | small | carry | |
+lunch box | food | small | carry | |
+rice ball | food | small | carry | |
+bowl of rice | food | small | carry | |
+pot of stew | food | small | carry | |
+spaghetti | food | small | carry | |
+sushi | food | small | carry | |
+fried shrimp | food | small | carry | |
+dumpling | food | small | carry | |
+cookie | food | small | carry | |
+ice cream | food | small | carry | |
+doughnut | food | small | carry | |
+cupcake | food | small | carry | |
+pie | food | small | carry | |
+chocolate bar | food | small | carry | |
+candy | food | small | carry | |
+lollipop | food | small | carry | |
+pudding | food | small | carry | |
+jar | vessel | small | carry | |
+honey pot | vessel | small | carry | |
+glass of milk | vessel | small | carry | |
+wine glass | vessel | small | carry | |
+cocktail | vessel | small | carry | |
+beer mug | vessel | small | carry | |
+tumbler | vessel | small | carry | |
+plate | vessel | small | carry | |
+vase | vessel | small | carry | |
+tin can | bottle | small | carry | |
+salt shaker | bottle | small | carry | |
+juice box | box | small | carry | |
+takeout box | box | small | carry | |
+chopsticks | tool | small | carry | |
+kitchen knife | tool | small | carry | |
+scooter | bike | large | drive | | vehicle
+auto rickshaw | road | large | drive | | vehicle
+skateboard | cart | small | roll | |
+sled | cart | medium | carry | |
+satellite | rocket | medium | fly | |
+wheel | wheel | small | roll | |
+lifebuoy | wheel | small | carry | |
+dartboard | wheel | small | carry | |
+medal | wheel | small | carry | |
+coin | wheel | small | carry | |
+gas pump | appliance | medium | carry | |
+traffic light | sign | medium | carry | |
+tennis racket | racket | small | carry | |
+badminton racket | racket | small | carry | |
+table tennis paddle | racket | small | carry | |
+lacrosse stick | racket | small | carry | |
+boxing glove | glove | small | carry | |
+gloves | glove | small | carry | |
+martial arts uniform | clothing | small | carry | |
+goal | goal | large | carry | |
+skis | footwear | small | carry | |
+curling stone | pan | small | carry | |
+bow and arrow | bow | small | carry | |
+diving mask | glasses | small | carry | |
+glasses | glasses | small | carry | |
+goggles | glasses | small | carry | |
+trophy | vessel | small | carry | |
+kite | kite | medium | fly | |
+yo-yo | toy | small | carry | |
+boomerang | toy | small | carry | |
+die | toy | small | carry | |
+puzzle piece | toy | small | carry | |
+chess piece | toy | small | carry | |
+pinata | toy | small | carry | |
+nesting doll | figure | small | carry | |
+game controller | handheld | small | carry | |
+joystick | handheld | small | carry | |
+carousel horse | hoofed | medium | carry | |
+playground slide | slide | large | carry | |
+violin | strings | small | carry | |
+banjo | strings | small | carry | |
+maracas | drum | small | carry | |
+flute | brass | small | carry | |
+piano keyboard | piano | small | carry | |
+microphone | microphone | small | carry | |
+radio | handheld | small | carry | |
+rotary phone | handheld | small | carry | |
+phone receiver | handheld | small | carry | |
+video camera | handheld | small | carry | |
+movie camera | handheld | small | carry | |
+film projector | handheld | small | carry | |
+television | screen | medium | carry | |
+computer keyboard | computer part | small | carry | |
+computer mouse | computer part | small | carry | |
+printer | computer part | small | carry | |
+battery | bottle | small | carry | |
+power plug | plug | small | carry | |
+light bulb | lamp | small | carry | |
+flashlight | lamp | small | carry | |
+candle | lamp | small | carry | |
+lantern | lamp | small | carry | |
+stopwatch | clock | small | carry | |
+timer | clock | small | carry | |
+hourglass | clock | small | carry | |
+thermometer | thermometer | small | carry | |
+magnifying glass | lens | small | carry | |
+microscope | lens | small | carry | |
+telescope | lens | small | carry | |
+test tube | bottle | small | carry | |
+abacus | toy | small | carry | |
+balance scale | scale | small | carry | |
+globe | ball | small | carry | |
+axe | tool | small | carry | |
+pickaxe | tool | small | carry | |
+screwdriver | tool | small | carry | |
+saw | tool | small | carry | |
+razor | tool | small | carry | |
+comb | tool | small | carry | |
+toothbrush | tool | small | carry | |
+broom | tool | small | carry | |
+plunger | tool | small | carry | |
+dagger | tool | small | carry | |
+bolt | metal part | small | carry | |
+gear | metal part | small | carry | |
+clamp | metal part | small | carry | |
+magnet | metal part | small | carry | |
+hook | metal part | small | carry | |
+chain | metal part | small | carry | |
+padlock | metal part | small | carry | |
+key | metal part | small | carry | |
+toolbox | box | small | carry | |
+ladder | ladder | medium | carry | |
+brick | brick | small | carry | |
+fire extinguisher | bottle | small | carry | |
+shield | shield | small | carry | |
+water pistol | gun | small | carry | |
+bomb | ball | small | carry | |
+pushpin | pin | small | carry | |
+safety pin | pin | small | carry | |
+needle | pin | small | carry | |
+ruler | ruler | small | carry | |
+set square | ruler | small | carry | |
+pencil | pen | small | carry | |
+pen | pen | small | carry | |
+crayon | pen | small | carry | |
+paintbrush | pen | small | carry | |
+palette | palette | small | carry | |
+picture frame | picture | medium | carry | |
+book | book | small | carry | |
+notepad | book | small | carry | |
+stack of books | book | small | carry | |
+clipboard | paper | small | carry | |
+scroll | paper | small | carry | |
+newspaper | paper | small | carry | |
+envelope | paper | small | carry | |
+credit card | paper | small | carry | |
+gift | box | small | carry | |
+postbox | post | medium | carry | |
+filing cabinet | box | medium | carry | |
+wastebasket | vessel | small | carry | |
+bell | bell | small | carry | |
+megaphone | brass | small | carry | |
+barber pole | post | medium | carry | |
+bathtub | appliance | large | carry | |
+mirror | mirror | small | carry | |
+soap | soap | small | carry | |
+sponge | soap | small | carry | |
+toilet paper | soap | small | carry | |
+thread | thread | small | carry | |
+yarn | thread | small | carry | |
+mousetrap | box | small | carry | |
+syringe | medicine | small | carry | |
+pill | medicine | small | carry | |
+plaster | medicine | small | carry | |
+lipstick | medicine | small | carry | |
+stethoscope | headphones | small | carry | |
+crutch | tool | small | carry | |
+hand fan | fan | small | carry | |
+suitcase | bag | small | carry | |
+backpack | bag | small | carry | |
+briefcase | bag | small | carry | |
+tank top | clothing | small | carry | |
+blouse | clothing | small | carry | |
+jeans | clothing | small | carry | |
+shorts | clothing | small | carry | |
+briefs | clothing | small | carry | |
+dress | clothing | small | carry | |
+kimono | clothing | small | carry | |
+sari | clothing | small | carry | |
+bikini | clothing | small | carry | |
+swimsuit | clothing | small | carry | |
+coat | clothing | small | carry | |
+scarf | clothing | small | carry | |
+cap | headwear | small | carry | |
+crown | headwear | small | carry | |
+socks | footwear | small | carry | |
+sandal | footwear | small | carry | |
+flip-flop | footwear | small | carry | |
+ballet shoes | footwear | small | carry | |
+diamond ring | jewellery | small | carry | |
+ribbon | jewellery | small | carry | |
 """
 
 
@@ -270,7 +557,8 @@ _IMAGENET_RANGES = (
     (0, 1, "fish"), (2, 4, "shark"), (5, 6, "fish"), (7, 7, "rooster"), (8, 8, "chicken"), (9, 9, "ostrich"),
     (10, 21, "bird"), (22, 22, "eagle"), (23, 23, "bird"), (24, 24, "owl"), (25, 29, "salamander"),
     (30, 32, "frog"), (33, 37, "turtle"), (38, 48, "lizard"), (49, 50, "crocodile"), (51, 51, "dinosaur"),
-    (52, 68, "snake"), (69, 69, "trilobite"), (71, 71, "scorpion"), (78, 78, "tick"), (80, 86, "bird"),
+    (52, 68, "snake"), (69, 69, "trilobite"), (71, 71, "scorpion"), (72, 77, "spider"), (78, 78, "tick"),
+    (80, 86, "bird"),
     (87, 90, "parrot"), (91, 96, "bird"), (97, 98, "duck"), (99, 99, "goose"), (100, 100, "swan"),
     (101, 101, "elephant"), (103, 103, "platypus"), (104, 104, "kangaroo"), (105, 105, "koala"),
     (113, 113, "snail"), (117, 117, "shell"), (118, 121, "crab"), (122, 123, "lobster"),
@@ -305,7 +593,7 @@ _IMAGENET_THINGS = {
     910: "spoon", 914: "boat", 926: "pan", 930: "bread", 936: "cabbage", 937: "broccoli", 940: "pumpkin",
     941: "pumpkin", 945: "pepper", 947: "mushroom", 949: "strawberry", 950: "orange", 953: "pineapple",
     954: "banana", 957: "pomegranate", 963: "pizza", 985: "flower", 992: "mushroom", 993: "mushroom",
-    996: "mushroom",
+    996: "mushroom", 673: "computer mouse", 999: "toilet paper",
 }  # fmt: skip
 
 # Members of imagenet-sample-images whose photograph shows a person with the thing, several things, or
@@ -414,7 +702,13 @@ def kind(name: str) -> Kind:
 
 _PLURALS = {"person": "people", "mouse": "mice", "goose": "geese", "sheep": "sheep", "fish": "fish", "wolf": "wolves",
             "scissors": "scissors", "binoculars": "binoculars", "sunglasses": "sunglasses", "headphones": "headphones",
-            "bonsai": "bonsai", "broccoli": "broccoli"}  # fmt: skip
+            "bonsai": "bonsai", "broccoli": "broccoli", "deer": "deer", "moose": "moose", "shrimp": "shrimp",
+            "squid": "squid", "ox": "oxen", "leaf": "leaves", "kitchen knife": "kitchen knives", "die": "dice",
+            "tomato": "tomatoes", "potato": "potatoes", "sweet potato": "sweet potatoes", "mango": "mangoes",
+            "computer mouse": "computer mice"} | {name: name for name in (
+    "grapes", "cherries", "blueberries", "peanuts", "beans", "pancakes", "french fries", "chopsticks", "skis",
+    "maracas", "glasses", "goggles", "jeans", "shorts", "briefs", "gloves", "socks", "ballet shoes",
+)}  # fmt: skip
 
 
 def plural(name: str) -> str:
@@ -499,7 +793,7 @@ _SCENE_CONTENTS = {
     "photo": ("flower", "plant"),
     "scene": ("building", "plant"),
     "bakery": ("food", "vessel"), "barbershop": ("seat", "appliance"), "bathtub": ("appliance",),
-    "boathouse": ("boat",), "bookcase": ("lamp", "box", "figure"), "bookshop": ("sign", "flower"),
+    "boathouse": ("boat",), "bookcase": ("book", "lamp", "box", "figure"), "bookshop": ("book", "sign", "flower"),
     "breakwater": ("boat",), "chainlink": ("road",), "china": ("vessel", "seat", "flower", "bottle", "figure"),
     "church": ("lamp",), "cinema": ("sign", "road"), "altar": ("lamp", "figure", "person"),
     "confectionery": ("person", "food", "bag", "headwear", "clothing", "flower", "vegetable", "fruit", "bottle"),
@@ -510,8 +804,8 @@ _SCENE_CONTENTS = {
                    "elephant", "bear"),
     "dome": ("figure", "person"), "greenhouse": ("flower", "figure"),
     "home": ("screen", "seat", "lamp", "table", "box"),
-    "lakeside": ("boat",), "library": ("screen", "lamp", "table", "seat"), "lumbermill": ("road", "train", "hoofed",
-                                                                                       "person", "cart"),
+    "lakeside": ("boat",), "library": ("book", "screen", "lamp", "table", "seat"),
+    "lumbermill": ("road", "train", "hoofed", "person", "cart"),
     "medicine": ("bottle", "lamp", "clothing", "bag", "appliance"), "mosque": ("person",),
     "parking": ("seat", "sign", "post", "hoofed"), "patio": ("seat", "table", "appliance"),
     "pedestal": ("figure", "person"), "picket": ("bike", "bag"), "pier": ("boat", "train"),

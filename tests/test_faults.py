@@ -1,6 +1,7 @@
 """What goes wrong around a command: it is killed, the disk is full, its input goes away or stops coming."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 from sgmg.journal import Journal
 from sgmg.output import new_folder, new_folders
+from sgmg.segmenter import ClipRun, SegmentedClip
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
@@ -199,3 +202,33 @@ def test_without_a_place_to_write_there_is_one_sentence_and_nothing_of_it(
     if kind == "full":
         assert "disk is full" in error or "No space left" in error
     assert not out.exists() or command == "train"  # whose logs were begun
+
+
+# --- what is read goes away ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["one frame", "the folder"])
+def test_frames_that_vanish_while_they_are_read_are_a_sentence_and_no_result(
+    gone: str, home: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, next_clip = home / "frames", ClipRun.__next__
+    frames.mkdir()
+    for index in range(8):
+        Image.new("RGB", (160, 96), (0, 20 * index, 0)).save(frames / f"{index}.png")
+
+    def next_clip_then_remove(clips: ClipRun) -> SegmentedClip:
+        clip = next_clip(clips)
+        if gone == "the folder":
+            shutil.rmtree(frames, ignore_errors=True)
+        (frames / "6.png").unlink(missing_ok=True)
+        return clip
+
+    monkeypatch.setattr(ClipRun, "__next__", next_clip_then_remove)
+    words = ["--model", home / "model", "--clip-length", "2", "--quiet", "-o", home / "out"]
+    code, _, error = run("segment", frames, "the dog", *words)
+    assert code == 2
+    hint, said = error.splitlines()
+    assert hint.endswith("frames are finished; the same command with --resume goes on from there.")
+    missing = frames / ("0.png" if gone == "the folder" else "6.png")
+    assert said == f"Error: '{missing}': No such file or directory."
+    assert not (home / "out").exists()

@@ -97,8 +97,15 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, _errors_that_users_mend()):
             raise
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {_sentence(error)}", err=True)
         sys.exit(2)
+
+
+def _sentence(error: Exception) -> str:
+    """Its own; of an error of the operating system what that said, without its number."""
+    if not isinstance(error, OSError) or error.strerror is None or error.filename is None:
+        return str(error)
+    return f"'{error.filename}': {error.strerror}."
 
 
 def _errors_that_users_mend() -> tuple[type[Exception], ...]:

@@ -11,24 +11,29 @@ import json
 import os
 import pickle
 import random
+import shutil
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import av
 import numpy as np
+import onnx
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
+from sgmg.export import export_onnx
 from sgmg.model import SgMg, SgMgConfig
 
 Make = Callable[[Path, random.Random], list[str]]
@@ -525,6 +530,114 @@ def models() -> Iterator[Case]:
         yield Case("model folder", name, partial(broken_model, change), quick=name in fast | code)
 
 
+# --- exported models ---------------------------------------------------------------------------------------
+
+
+@cache
+def _exported() -> TemporaryDirectory[str]:
+    """The small model as ONNX graphs; gone with this process."""
+    folder = TemporaryDirectory(prefix="sgmg-hostile-")
+    small_model(Path(folder.name) / "model")
+    (Path(folder.name) / "onnx").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch's exporter
+        export_onnx(SgMg.from_pretrained(Path(folder.name) / "model"), Path(folder.name) / "onnx")
+    return folder
+
+
+def broken_export(change: Callable[[Path, Path], None], folder: Path, _: random.Random) -> list[str]:
+    """A copy of the exported small model with something wrong in it."""
+    shutil.copytree(Path(_exported().name) / "onnx", folder / "model")
+    change(folder / "model", folder / CANARY)
+    command = segment(video(folder / "video.mp4", frames=2))
+    command[command.index("MODEL")] = str(folder / "model")
+    return command
+
+
+def _about(**values: Any) -> Callable[[Path, Path], None]:
+    def change(model: Path, _: Path) -> None:
+        path = model / "export.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change
+
+
+def _graph(lie: Callable[[onnx.ModelProto], object], name: str = "encoder.onnx") -> Callable[[Path, Path], None]:
+    def change(model: Path, _: Path) -> None:
+        graph = onnx.load(model / name)
+        lie(graph)
+        (model / name).write_bytes(graph.SerializeToString())
+
+    return change
+
+
+def _bytes_of(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path, Path], None]:
+    return lambda model, _: (model / name).write_bytes(change((model / name).read_bytes())) and None
+
+
+def _flip(seed: int, content: bytes) -> bytes:
+    rng, changed = random.Random(seed), bytearray(content)
+    for _ in range(20):
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _exchanged(model: Path, _: Path) -> None:
+    aside = (model / "encoder.onnx").rename(model / "aside")
+    (model / "decoder.onnx").rename(model / "encoder.onnx")
+    aside.rename(model / "decoder.onnx")
+
+
+def _weights_elsewhere(place: str, graph: onnx.ModelProto) -> None:
+    weight = max(graph.graph.initializer, key=lambda weight: len(weight.raw_data))
+    onnx.external_data_helper.set_external_data(weight, place, length=len(weight.raw_data))
+    weight.ClearField("raw_data")
+
+
+def _operator(graph: onnx.ModelProto, kind: str, **attributes: Any) -> None:
+    """The last node's output comes from an operator that takes nothing."""
+    last = graph.graph.node[-1]
+    graph.graph.node[-1].CopyFrom(onnx.helper.make_node(kind, [], list(last.output), **attributes))
+
+
+def _huge(graph: onnx.ModelProto) -> None:
+    """A tensor of four terabytes."""
+    sizes = onnx.helper.make_tensor("sizes", onnx.TensorProto.INT64, [4], [10**3, 10**3, 10**3, 10**3])
+    graph.graph.initializer.append(sizes)
+    last = graph.graph.node[-1]
+    last.CopyFrom(onnx.helper.make_node("ConstantOfShape", ["sizes"], list(last.output)))
+
+
+def exported_models() -> Iterator[Case]:
+    """Folders of exported models that are incomplete, lie or want what is not theirs."""
+    changes: dict[str, Callable[[Path, Path], None]] = {
+        "no encoder": lambda model, _: (model / "encoder.onnx").unlink(),
+        "no tokenizer": lambda model, _: (model / "tokenizer.json").unlink(),
+        "half an encoder": _bytes_of("encoder.onnx", lambda content: content[: len(content) // 2]),
+        "empty decoder": _write("decoder.onnx", b""),
+        "a decoder of text": _write("decoder.onnx", b"the dog" * 100),
+        "encoder and decoder exchanged": _exchanged,
+        **{f"bits flipped, {seed}": _bytes_of("decoder.onnx", partial(_flip, seed)) for seed in range(6)},
+        "weights in the system's files": _graph(partial(_weights_elsewhere, "/etc/passwd")),
+        "weights above the folder": _graph(partial(_weights_elsewhere, "../../../../etc/passwd")),
+        "an operator that nobody knows": _graph(lambda graph: _operator(graph, "Execute", domain="evil")),
+        "a tensor of terabytes": _graph(_huge),
+        "dimensions that lie": _graph(lambda graph: graph.graph.initializer[0].dims.extend([10**6, 10**6])),
+        "no outputs": _graph(lambda graph: graph.graph.ClearField("output")),
+        "a list about it": _write("export.json", b"[1, 2]"),
+        "of another version": _about(format=10**9),
+        "no word fits": _about(max_tokens=-1),
+        "a quadrillion words": _about(max_tokens=10**15),
+        "a padding in words": _about(padding_id="[PAD]"),
+        "a trillion queries": _config(queries=10**12),
+        "config of noise": _write("config.json", random.Random(4).randbytes(1000)),
+        "tokenizer of noise": _write("tokenizer.json", random.Random(5).randbytes(1000)),
+    }
+    quick = {"half an encoder", "weights in the system's files", "a tensor of terabytes", "a list about it"}
+    for name, change in changes.items():
+        yield Case("exported model", name, partial(broken_export, change), quick=name in quick)
+
+
 def convert(write: Callable[[Path, Path], None], folder: Path, _: random.Random) -> list[str]:
     """`sgmg convert` of a file."""
     small_model(folder / "model")
@@ -716,4 +829,4 @@ def annotations() -> Iterator[Case]:
 
 def all_cases() -> list[Case]:
     """The whole corpus."""
-    return [*videos(), *expressions(), *models(), *checkpoints(), *annotations()]
+    return [*videos(), *expressions(), *models(), *exported_models(), *checkpoints(), *annotations()]

@@ -25,6 +25,10 @@ Logits = TypeVar("Logits")
 #: Full-size logits are made for this many frames at once; float32, four bytes a pixel.
 FRAMES_AT_ONCE = 4
 
+TOO_LARGE = (
+    "The memory is not enough for a clip of this length and size; choose a smaller --clip-length or --short-side."
+)
+
 
 @dataclass(frozen=True)
 class Tokens:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sgmg.engines import FRAMES_AT_ONCE, Found, Tokens
+from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, SIZE_MULTIPLE, SMALLEST_SIDE, ModelError, SgMgConfig
 
@@ -101,6 +101,8 @@ class OnnxEngine:
             self.config = SgMgConfig.from_dict(_read_json(self.folder / CONFIG))
             self.dtype, self._max_tokens = str(about["dtype"]), int(about["max_tokens"])
             self._padding_id = int(about["padding_id"])
+            if self._max_tokens < 1:
+                raise ValueError(f"max_tokens is {self._max_tokens}")
         except (ModelError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"'{folder}' is damaged: {error}.") from error
         try:
@@ -148,13 +150,20 @@ class OnnxEngine:
         """Running out of memory in a sentence."""
         try:
             yield
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, MemoryError) or "alloc" in str(error):
-                raise InputError(
-                    "The memory is not enough for a clip of this length and size; "
-                    "choose a smaller --clip-length or --short-side."
-                ) from error
-            raise
+        except MemoryError as error:
+            raise InputError(TOO_LARGE) from error
+
+    def _run(self, graph: Any, names: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Outputs of a graph."""
+        self._check()
+        try:
+            found: list[np.ndarray] = graph.run(names, given)
+        except Exception as error:  # ONNX Runtime's own have no common kind
+            if "alloc" in str(error):
+                raise InputError(TOO_LARGE) from error
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"'{self.folder}' is damaged: its graphs cannot be run ({reason}).") from error
+        return found
 
     @contextmanager
     def watched(self, check: Callable[[], None]) -> Iterator[None]:
@@ -197,9 +206,8 @@ class OnnxEngine:
         frames = np.pad(frames, ((0, 0), (0, 0), (0, height - h), (0, width - w)))
         padding_mask = np.ones((height, width), bool)
         padding_mask[:h, :w] = False
-        self._check()
         taken = {FRAMES: frames, PADDING: padding_mask}
-        given = self._encoder.run(self._given, {name: taken[name] for name in self._seen})
+        given = self._run(self._encoder, self._given, {name: taken[name] for name in self._seen})
         return OnnxClip(dict(zip(self._given, given, strict=True)), padding_mask, size)
 
     def select(self, clip: OnnxClip, frames: Sequence[int]) -> OnnxClip:
@@ -220,8 +228,7 @@ class OnnxEngine:
         }
         names = ["logits", "patch_masks", "drawn", "masks"]
         wanted = {name: value for name, value in given.items() if name in self._wanted}
-        self._check()
-        logits, patches, drawn, masks = self._decoder.run(names, wanted)
+        logits, patches, drawn, masks = self._run(self._decoder, names, wanted)
         scores = 1 / (1 + np.exp(-logits[..., 0]))
         return Found(scores, drawn, OnnxState(text, patches, drawn, masks))
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgmg.engines import FRAMES_AT_ONCE, Found, Tokens
+from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
 from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures, VisualFeatures
 from sgmg.model.config import SgMgConfig
@@ -74,10 +74,7 @@ class PyTorchEngine:
                 yield
             except (RuntimeError, MemoryError) as error:
                 if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "alloc" in str(error):
-                    raise InputError(
-                        "The memory is not enough for a clip of this length and size; "
-                        "choose a smaller --clip-length or --short-side."
-                    ) from error
+                    raise InputError(TOO_LARGE) from error
                 raise
 
     @contextmanager

@@ -174,6 +174,19 @@ def test_frozen_encoders_stay_as_they_are_also_in_bfloat16(settings: dict[str, A
     assert [group["name"] for group in groups] == ["rest"]
 
 
+def test_only_the_parts_that_are_named_are_trained(settings: dict[str, Any], tmp_path: Path) -> None:
+    settings["trainer"]["max_steps"] = 1
+    settings["optimiser"] |= {"only": ["score_heads"], "milestones": [], "warmup_steps": 0}
+    model = train(recipe_of(settings, tmp_path))
+    before, after = weights_of(tmp_path / "start"), weights_of(model)
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"score_heads"}
+
+    settings["optimiser"]["only"] = ["heads"]
+    with pytest.raises(InputError, match=r"no part 'heads' to train; it has visual_encoder, .*score_heads"):
+        train(recipe_of(settings, tmp_path, f"run={tmp_path / 'other'}"))
+
+
 def test_data_on_disk_is_trained_on_with_the_published_augmentation(settings: dict[str, Any], tmp_path: Path) -> None:
     write_dataset(tmp_path / "data", "train")
     settings["data"] = {

@@ -114,7 +114,10 @@ class SgMgTraining(LightningModule):
             self.average = self._begin_average()
 
     def _frozen(self) -> list[nn.Module]:
-        frozen: list[nn.Module] = []
+        parts, only = dict(self.model.named_children()), self.optimiser.only
+        if unknown := [name for name in only if name not in parts]:
+            raise InputError(f"The network has no part '{unknown[0]}' to train; it has {', '.join(parts)}.")
+        frozen = [part for name, part in parts.items() if only and name not in only]
         if not self.optimiser.train_text_encoder:
             frozen.append(self.model.text_encoder.backbone)
         if not self.optimiser.train_visual_encoder:

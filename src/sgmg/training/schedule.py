@@ -16,6 +16,8 @@ class OptimiserConfig:
         text_learning_rate: of the text encoder.
         train_visual_encoder: False freezes the visual encoder.
         train_text_encoder: False freezes the text encoder, as in the published main training.
+        only: parts of the network that are trained while all others keep their weights, such as
+            ``[presence, score_heads]``; none names them all, but for frozen encoders.
         weight_decay: of all parameters.
         schedule: `milestones` multiplies all rates by `gamma` at each milestone; `cosine` lets them fall to
             `gamma` times their value at the last step.
@@ -31,6 +33,7 @@ class OptimiserConfig:
     text_learning_rate: float = 2.5e-6
     train_visual_encoder: bool = True
     train_text_encoder: bool = False
+    only: tuple[str, ...] = ()
     weight_decay: float = 5e-4
     schedule: Literal["milestones", "cosine"] = "milestones"
     milestones: tuple[float, ...] = (6.0, 8.0)

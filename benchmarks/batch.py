@@ -2,8 +2,9 @@
 
 The loop is what one would write: load the model once, then `Segmenter.to_folder` for each video, in one process. Both
 begin with a fresh Python and end with all files written; what they have written is compared. Times are given by the
-clock and as CPU time of all processes (sampled, so a little low for both), which says more where cores are shared; and
-for one video alone, which is what starting costs, so that the cost of a further video can be told from it.
+clock and as CPU time of all processes (sampled, so a little low for both), which says more where cores are shared, with
+the most memory that they held at once; and for one video alone, which is what starting costs, so that the cost of a
+further video can be told from it.
 
     python benchmarks/batch.py                                # the embedded model, 50 videos of a second
     python benchmarks/batch.py --short-side 96                # quicker: less for the network to do
@@ -40,10 +41,11 @@ for video in sorted(Path(videos).iterdir()):
 
 @dataclass
 class Spent:
-    """Seconds of the clock and of CPU time."""
+    """Seconds of the clock and of CPU time; the most memory of all processes at once, in 10⁹ bytes."""
 
     clock: float
     cpu: float
+    memory: float = 0.0
 
     def __sub__(self, other: Spent) -> Spent:
         return Spent(self.clock - other.clock, self.cpu - other.cpu)
@@ -91,23 +93,34 @@ def cpu_seconds(process: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def memory(process: int) -> int:
+    """Bytes that a process holds, of what it shares its part; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
 def measure(command: list[str]) -> Spent:
     """Run a command to its end, with all the processes that it starts."""
-    start, spent = time.perf_counter(), {}
+    start, spent, most = time.perf_counter(), {}, 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
         while running.poll() is None:
-            tree, waiting = children(), [running.pid]
+            tree, waiting, held = children(), [running.pid], 0
             while waiting:
                 process = waiting.pop()
                 waiting += tree.get(process, [])
                 seconds = cpu_seconds(process)
                 if seconds is not None:
                     spent[process] = seconds
-            time.sleep(0.25)
+                    held += memory(process)
+            most = max(most, held)
+            time.sleep(0.5)
         errors = running.stderr.read() if running.stderr else ""
     if running.returncode:
         raise SystemExit(f"{command[:4]} ended with {running.returncode}: {errors[-2000:]}")
-    return Spent(time.perf_counter() - start, sum(spent.values()))
+    return Spent(time.perf_counter() - start, sum(spent.values()), most / 1e9)
 
 
 def stages(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
@@ -189,8 +202,8 @@ def main() -> None:
         "frames": arguments.frames,
         "size": arguments.size,
         **options,
-        "seconds": {
-            name: {"clock": round(value.clock, 1), "cpu": round(value.cpu, 1)}
+        "spent": {
+            name: {"clock": round(value.clock, 1), "cpu": round(value.cpu, 1), "memory_gb": round(value.memory, 2)}
             for name, value in {
                 "loop, one video": loop_one,
                 "batch, one video": batch_one,

@@ -213,6 +213,7 @@ def test_data_on_disk_is_trained_on_with_the_published_augmentation(settings: di
         ("trainer.max_steps=ten", "trainer.max_steps.*int.*ten"),
         ("data.kind=coco", "data.kind.*coco"),
         ("data.validation.kid=synthetic", "there is no setting kid"),
+        ("data.validation={kind: synthetic, synthetic: {source: ours}}", "yaml: Unknown source 'ours': use one of"),
         ("trainer.devices=0", "The trainer cannot be made"),
         ("max_steps", "write key=value"),
     ],

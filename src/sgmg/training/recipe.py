@@ -151,8 +151,12 @@ def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequen
         raise InputError(f"{path} is no {kind}: it is not text in UTF-8.") from error
     try:
         return parser.instantiate(parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)]))
-    except ArgumentError as error:
-        raise InputError(f"{path}: {_one_sentence(str(error))}") from error
+    except InputError:
+        raise
+    except (ArgumentError, ValueError) as error:  # the latter around what a part said that may also be left out
+        cause = error.__cause__
+        said = str(cause) if isinstance(cause, InputError) else _one_sentence(str(error))
+        raise InputError(f"{path}: {said}") from error
 
 
 def _describes_network(path: Path) -> bool:

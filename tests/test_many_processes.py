@@ -42,7 +42,8 @@ def written(settings: dict[str, Any], folder: Path) -> Path:
 
 def environment() -> dict[str, str]:
     paths = f"{TESTS.parent / 'src'}{os.pathsep}{TESTS}"
-    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    own_stores = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # as in docs/examples/torchrun.sh
+    return os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"} | own_stores
 
 
 def command(*words: object) -> str:

@@ -52,7 +52,7 @@ class Checkpoints(Checkpoint):
             InputError: not all processes see the checkpoint that some see.
         """
         assert isinstance(pl_module, SgMgTraining)
-        found = pl_module.from_all(trainer.ckpt_path is not None)
+        found = pl_module.from_all((self.run / CHECKPOINT).is_file())  # Lightning does not know yet
         if len(set(found)) > 1:
             raise InputError(
                 f"Only {sum(found)} of {len(found)} processes find the checkpoint in {self.run}: a run must be in a "
@@ -73,8 +73,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Write, if it is time: the steps so far are in the logs now, and a validation after them is done."""
-        due = self._between_steps and time.monotonic() - self._written_at >= 60 * self.minutes
-        if trainer.strategy.broadcast(due):
+        if self._between_steps and trainer.strategy.broadcast(time.monotonic() - self._written_at >= 60 * self.minutes):
             self.write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -330,7 +330,7 @@ class SgMgTraining(LightningModule):
             checkpoint["average"] = self.average.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where a checkpoint stopped, with the clip after the last that was seen."""
+        """Go on where a checkpoint stopped, with the first whole batch after the last clip that was seen."""
         self.batches_seen = checkpoint["batches_seen"]
         if "clips_seen" in checkpoint:  # other processes, or batches, may go on than those that stopped
             self.batches_seen = -(-checkpoint["clips_seen"] // self._clips_a_batch)

@@ -146,13 +146,11 @@ def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequen
         if not re.match(r"[\w.]+=", change):
             raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
     try:
-        path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no {kind}: it is not text in UTF-8.") from error
-    try:
         return parser.instantiate(parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)]))
     except InputError:
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no {kind}: it is not text in UTF-8.") from error
     except (ArgumentError, ValueError) as error:  # the latter around what a part said that may also be left out
         cause = error.__cause__
         said = str(cause) if isinstance(cause, InputError) else _one_sentence(str(error))

@@ -240,7 +240,7 @@ def check(command: Command, kills: int, seed: int, home: Path) -> Tally:
                 tally.faults.append(f"{where}: {was.said.strip()[-300:]}")
             elif difference := _difference(command.content(room), expected):
                 tally.faults.append(f"{where}: {difference}")
-            elif strays := command.strays(room):
+            elif strays := command.strays(room, was.code):
                 tally.faults.append(f"{where}: still there: {', '.join(strays[:3])}")
             break
         shutil.rmtree(room)

@@ -428,12 +428,15 @@ def broken_model(change: Callable[[Path, Path], None], folder: Path, _: random.R
     return command
 
 
-def _config(**values: Any) -> Callable[[Path, Path], None]:
+def _values(name: str, **values: Any) -> Callable[[Path, Path], None]:
     def change(model: Path, _: Path) -> None:
-        path = model / "config.json"
+        path = model / name
         path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
     return change
+
+
+_config = partial(_values, "config.json")
 
 
 def _write(name: str, content: bytes) -> Callable[[Path, Path], None]:
@@ -554,19 +557,12 @@ def broken_export(change: Callable[[Path, Path], None], folder: Path, _: random.
     return command
 
 
-def _about(**values: Any) -> Callable[[Path, Path], None]:
+def _graph(lie: Callable[[onnx.ModelProto], object]) -> Callable[[Path, Path], None]:
     def change(model: Path, _: Path) -> None:
-        path = model / "export.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-    return change
-
-
-def _graph(lie: Callable[[onnx.ModelProto], object], name: str = "encoder.onnx") -> Callable[[Path, Path], None]:
-    def change(model: Path, _: Path) -> None:
-        graph = onnx.load(model / name)
+        path = model / "encoder.onnx"
+        graph = onnx.load(path)
         lie(graph)
-        (model / name).write_bytes(graph.SerializeToString())
+        path.write_bytes(graph.SerializeToString())
 
     return change
 
@@ -625,10 +621,10 @@ def exported_models() -> Iterator[Case]:
         "dimensions that lie": _graph(lambda graph: graph.graph.initializer[0].dims.extend([10**6, 10**6])),
         "no outputs": _graph(lambda graph: graph.graph.ClearField("output")),
         "a list about it": _write("export.json", b"[1, 2]"),
-        "of another version": _about(format=10**9),
-        "no word fits": _about(max_tokens=-1),
-        "a quadrillion words": _about(max_tokens=10**15),
-        "a padding in words": _about(padding_id="[PAD]"),
+        "of another version": _values("export.json", format=10**9),
+        "no word fits": _values("export.json", max_tokens=-1),
+        "a quadrillion words": _values("export.json", max_tokens=10**15),
+        "a padding in words": _values("export.json", padding_id="[PAD]"),
         "a trillion queries": _config(queries=10**12),
         "config of noise": _write("config.json", random.Random(4).randbytes(1000)),
         "tokenizer of noise": _write("tokenizer.json", random.Random(5).randbytes(1000)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class WrongError(Exception):
     """What a killed run left is not as it should be."""
 
 
-class Command:
+class Command(ABC):
     """One command and its output, `room/out` and what lies hidden beside it.
 
     Attributes:
@@ -35,12 +36,13 @@ class Command:
     name: str
     seconds_to_end = 30
 
+    @abstractmethod
     def prepare(self, inputs: Path, model: Path) -> None:
         """Make what it works on; called once. `model` is a folder beside `inputs`."""
 
+    @abstractmethod
     def arguments(self, inputs: Path, room: Path) -> list[str]:
         """What is typed."""
-        raise NotImplementedError
 
     def content(self, room: Path) -> dict[str, Any]:
         """What is compared, by file: bytes, or what a file says where its bytes hold times."""
@@ -74,9 +76,13 @@ class Command:
         """Whether a run found that the one before, killed in its last moment, had done all."""
         return code == 2 and "exists already" in said
 
-    def strays(self, room: Path) -> list[str]:
-        """Hidden files and folders that nobody will use or clear away any more."""
-        return sorted(path.name for path in room.iterdir() if path.name.startswith(".sgmg-"))
+    def strays(self, room: Path, code: int) -> list[str]:
+        """Hidden files and folders, of which a run that came to its end leaves none.
+
+        One that found that all was done (`code` 2) leaves clips alone: they might be of a run that is to replace it.
+        """
+        hidden = sorted(path.relative_to(room).as_posix() for path in room.rglob(".*"))
+        return [name for name in hidden if code == 0 or ".partial" not in name]
 
 
 def _seen(room: Path) -> list[tuple[str, Path]]:
@@ -121,6 +127,9 @@ class Synth(Command):
     """Three videos, and lists of them in a folder of their own; in some places written by two processes."""
 
     name = "sgmg synth"
+
+    def prepare(self, inputs: Path, model: Path) -> None:
+        """It needs nothing."""
 
     def arguments(self, inputs: Path, room: Path) -> list[str]:
         size = ["--size", "48x64", "--length", "3", "--videos", "3", "--objects", "2"]

@@ -25,6 +25,7 @@ from sgmg.batch.storage import Storage  # noqa: E402
 from sgmg.batch.videos import VideoTask, find_tasks  # noqa: E402
 from sgmg.clips import Cut, Plan  # noqa: E402
 from sgmg.errors import InputError  # noqa: E402
+from sgmg.output import lock_folder  # noqa: E402
 from sgmg.segmenter import ClipLooker  # noqa: E402
 
 PLAN = Plan(Cut(6, overlap=1), (32, 64), 0.0)
@@ -265,14 +266,17 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_next_job_removes_what_killed_ones_left_of_ray(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, at_work = tmp_path / f"sgmg-ray-{ended.pid}-abc", tmp_path / f"sgmg-ray-{os.getpid()}-def"
-    others = [tmp_path / "sgmg-ray-notes-1", tmp_path / "ray"]
-    for folder in (left, at_work, *others):
+    killed, at_work, other = (tmp_path / name for name in ("sgmg-ray-killed", "sgmg-ray-at-work", "ray"))
+    take = "import os, signal, sys; from pathlib import Path; from sgmg.output import lock_folder; "
+    take += "lock_folder(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", take, killed])
+    lock = lock_folder(at_work)
+    assert lock is not None
+    for folder in (killed, at_work, other):
         (folder / "session").mkdir(parents=True)
     clear_away(tmp_path)
-    assert sorted(tmp_path.iterdir()) == sorted([at_work, *others])
+    assert sorted(tmp_path.iterdir()) == [other, at_work]
+    os.close(lock)
 
 
 class TestCommand:

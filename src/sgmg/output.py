@@ -186,7 +186,7 @@ class _Draft:
 
     def __init__(self, target: Path) -> None:
         self._target, self._folder = target, _hidden(target)
-        self._lock = _own(self._folder)
+        self._lock = lock_folder(self._folder)
         if self._lock is None:
             self._folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".unfinished", dir=target.parent))
         self.content, self._replaced = self._folder / "content", self._folder / "replaced"
@@ -235,8 +235,11 @@ class _Draft:
             os.close(self._lock)
 
 
-def _own(folder: Path) -> int | None:
-    """Make a folder, or take over one whose process is gone; the open file that holds its lock, if it can be had."""
+def lock_folder(folder: Path) -> int | None:
+    """Make a folder, or take over one whose process is gone; the open file that holds its lock, if it can be had.
+
+    The system takes the lock away from a process that ends, however it does.
+    """
     if fcntl is None:
         return None
     while True:

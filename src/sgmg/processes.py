@@ -1,10 +1,15 @@
-"""Processes of a pool, which end with the process that started them, also where that was killed."""
+"""Processes that share the work of a command: how many there is room for, and that they end with it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
+
+
+def all_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

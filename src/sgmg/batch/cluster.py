@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ import ray
 
 from sgmg.clips import Plan
 from sgmg.errors import InputError
+from sgmg.output import lock_folder
+from sgmg.processes import all_cores
 
 _FOLDER = "sgmg-ray-"
-"""How names of folders begin in which Ray works; the number of the job's process follows."""
+"""How names of folders begin in which Ray works."""
 
 _MOST_SECONDS = 10  # for a cluster to answer
 _log = logging.getLogger(__name__)
@@ -80,33 +83,28 @@ def _here(stack: ExitStack, plan: Plan) -> dict[str, Any]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     short = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # paths of sockets may not be long
     clear_away(short)
-    folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=short)
+    folder = short / f"{_FOLDER}{secrets.token_hex(4)}"
+    lock = lock_folder(folder)
+    if lock is not None:
+        stack.callback(os.close, lock)
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return {
         "address": "local",
-        "num_cpus": _cores(),
+        "num_cpus": all_cores(),
         "include_dashboard": False,
         "object_store_memory": _store_size(plan),
-        "_temp_dir": folder,
+        "_temp_dir": str(folder),
     }
 
 
 def clear_away(parent: Path) -> None:
-    """Remove what jobs left there that were killed: each has its process' number in its name."""
-    for folder in parent.glob(f"{_FOLDER}*-*"):
-        number = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        if number.isdecimal() and not _lives(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # somebody else's; or no number of a process
-        pass
-    return True
+    """Remove what jobs left there that were killed: who is at work holds the lock of its folder."""
+    for folder in parent.glob(f"{_FOLDER}*"):
+        with suppress(OSError):  # somebody else's
+            lock = lock_folder(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
 @contextmanager
@@ -123,12 +121,8 @@ def _stderr_hushed() -> Iterator[None]:
         os.close(nothing)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _store_size(plan: Plan) -> int:
     """Bytes for the clips on their way."""
     length = plan.cut.length if isinstance(plan.cut.length, int) else 300
     clip = 3 * length * plan.sides[0] * plan.sides[1]
-    return max(200 * 2**20, 6 * clip * _cores())
+    return max(200 * 2**20, 6 * clip * all_cores())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -133,16 +133,15 @@ def _of_table(source: str, suffix: str, expressions: Sequence[str]) -> Iterator[
     with fetched(source) as path:
         if not path.is_file():
             raise InputError(f"There is no table '{source}'; check the path.")
-        rows = _read_table(path, suffix, source)
-    for number, row in enumerate(rows, 1):
-        where = f"Row {number} of '{source}'"
-        video = row.get("video")
-        if not isinstance(video, str) or not video.strip() or not video.isprintable():
-            raise InputError(f"{where} names no video; it needs a path in the column 'video'.")
-        sentences = [*_sentences(row, where)] or list(expressions)
-        if not sentences:
-            raise InputError(f"{where} says nothing to segment; fill 'expression', or pass --expression for all.")
-        yield _from(folder, video), sentences
+        for number, row in enumerate(_read_table(path, suffix, source), 1):
+            where = f"Row {number} of '{source}'"
+            video = row.get("video")
+            if not isinstance(video, str) or not video.strip() or not video.isprintable():
+                raise InputError(f"{where} names no video; it needs a path in the column 'video'.")
+            sentences = [*_sentences(row, where)] or list(expressions)
+            if not sentences:
+                raise InputError(f"{where} says nothing to segment; fill 'expression', or pass --expression for all.")
+            yield _from(folder, video), sentences
 
 
 def _from(folder: str, video: str) -> str:
@@ -169,7 +168,7 @@ def _sentences(row: Mapping[str, Any], where: str) -> Iterator[str]:
             yield sentence
 
 
-def _read_table(path: Path, suffix: str, source: str) -> Iterable[Mapping[str, Any]]:
+def _read_table(path: Path, suffix: str, source: str) -> Iterator[Mapping[str, Any]]:
     import pyarrow
     import pyarrow.csv
     import pyarrow.json
@@ -186,12 +185,11 @@ def _read_table(path: Path, suffix: str, source: str) -> Iterable[Mapping[str, A
         else:
             table = pyarrow.json.read_json(path)
         names = table.column_names
+        if "video" not in names:
+            raise InputError(f"'{source}' has no column 'video'; it has: {', '.join(names)}.")
         wanted = [name for name in ("video", "expression", "expressions") if name in names]
-        rows = table.select(wanted).to_pylist()
+        for batch in table.select(wanted).to_batches():
+            yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"'{source}' cannot be read as a table ({reason}).") from error
-    if "video" not in names:
-        raise InputError(f"'{source}' has no column 'video'; it has: {', '.join(names)}.")
-    found: list[Mapping[str, Any]] = rows
-    return found

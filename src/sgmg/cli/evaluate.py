@@ -385,7 +385,7 @@ def _evaluate_single_frames(data: Data, source: Source, output: Output, limit: i
 
 
 def _processes(workers: int | None) -> int:
-    from sgmg.evaluation.workers import all_cores
+    from sgmg.processes import all_cores
 
     return all_cores() if workers is None else workers
 

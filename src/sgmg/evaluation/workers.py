@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections import deque
@@ -24,11 +23,6 @@ JOBS_WAITING = 2
 """Jobs a worker may have waiting: bounds the memory where scoring is slower than predicting."""
 
 
-def all_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Workers(Generic[Result]):
     """Does jobs beside the main thread and gives their results in the order they were submitted.
 
@@ -38,7 +32,7 @@ class Workers(Generic[Result]):
 
     Args:
         data: what jobs are called with.
-        count: how many; `all_cores()` is a good number.
+        count: how many; `sgmg.processes.all_cores()` is a good number.
     """
 
     def __init__(self, data: Any, count: int = 1) -> None:

@@ -1,5 +1,6 @@
 """`sgmg bench`, and that what makes the network fast leaves its results as they are."""
 
+import copy
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import tiny_config
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
@@ -16,7 +18,7 @@ from sgmg.model import SgMg
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.deformable import DeformableAttention, sample_levels
 from sgmg.model.fusion import SpectralFilter
-from sgmg.model.linear import Linear, linear
+from sgmg.model.onednn import Linear, linear, speed_up_convolutions
 from sgmg.model.parts import CELLS_AT_ONCE, whole_clips
 from sgmg.model.windows import WindowBlock
 from sgmg.segmenter import Segmenter
@@ -88,6 +90,38 @@ def test_a_linear_layer_in_bfloat16_follows_its_weights() -> None:
         layer.weight.zero_()  # weights that were cast before are not used again
         layer.bias.zero_()
         assert not layer(x).any()
+
+
+@pytest.mark.parametrize(
+    ("layer", "sides"),
+    [
+        (nn.Conv2d(6, 4, 1), (9, 16)),
+        (nn.Conv2d(6, 6, 5, padding=2, groups=6, bias=False), (9, 16)),
+        (nn.Conv2d(6, 4, 3, padding="same"), (9, 16)),
+        (nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect"), (9, 16)),
+        (Conv2dSame(6, 4, 3, stride=2), (10, 16)),
+        (Conv2dSame(6, 6, 5, stride=2, groups=6), (10, 16)),
+        (Conv2dSame(6, 4, 3, stride=2), (9, 16)),
+        (Conv2dSame(6, 4, 3, stride=1), (10, 16)),
+    ],
+    ids=["1x1", "depthwise", "padding in a word", "mirrored", "same", "same, depthwise", "same, odd", "same, stride 1"],
+)
+def test_a_convolution_and_its_activation_are_those_of_pytorch(layer: nn.Conv2d, sides: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    theirs = nn.Sequential(layer, nn.ReLU6())
+    ours = copy.deepcopy(theirs)
+    speed_up_convolutions(ours)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    for size in (sides, (2 * sides[0], sides[1])):  # weights are kept for a size
+        x = 4 * torch.randn(2, 6, *size)
+        expected = theirs(x)
+        torch.testing.assert_close(ours(x), expected)
+        with torch.no_grad():
+            torch.testing.assert_close(ours(x), expected)
+            torch.testing.assert_close(copy.deepcopy(ours)(x), expected)
+    with torch.no_grad():
+        ours[0].weight.zero_()
+        assert ours(x).flatten(2).std(2).max() == 0, "weights that were put in order before are not used again"
 
 
 class TorchvisionBlock(SwinTransformerBlock):

@@ -27,7 +27,7 @@ from sgmg.engines.onnx import is_exported
 from sgmg.engines.pytorch import PyTorchEngine
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
-from sgmg.model.linear import FLOPS
+from sgmg.model.onednn import FLOPS
 from sgmg.model.visual import VIDEO_SWIN
 from sgmg.segmenter import Segmenter
 

@@ -106,8 +106,8 @@ class PyTorchEngine:
 
     def encode_clip(self, pixels: Sequence[np.ndarray]) -> VisualFeatures:
         """T frames (3, h, w) uint8 to the features of a clip."""
-        frames = torch.from_numpy(np.stack(pixels)).to(self._device).float() / 255
-        return self.model.encode_video(((frames - self._mean) / self._deviation)[None])
+        frames = torch.from_numpy(np.stack(pixels)).to(self._device).float()
+        return self.model.encode_video(frames.div_(255).sub_(self._mean).div_(self._deviation)[None])
 
     def select(self, clip: VisualFeatures, frames: Sequence[int]) -> VisualFeatures:
         """Some frames of an encoded clip."""

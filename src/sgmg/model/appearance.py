@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.parts import by_parts, frames_at_once
 from sgmg.model.portable import average_to
 
 
@@ -27,9 +28,13 @@ class Appearance(nn.Module):
 
     def forward(self, frames: Tensor, stages: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Frames (n, 3, H, W) and their stages (n, C, h, w) to a hint (n, d, h, w) for each level's size."""
-        pixels = average_to(frames, (stages[0].shape[2], stages[0].shape[3]))
-        maps = [self.at_stride_4(torch.cat((pixels, stages[0]), 1)), self.at_stride_8(stages[1])]
-        return [
-            projection(torch.cat([average_to(x, size) for x in maps], 1))
-            for projection, size in zip(self.projections, sizes, strict=True)
-        ]
+        first = (stages[0].shape[2], stages[0].shape[3])
+
+        def see(frames: Tensor, at_stride_4: Tensor, at_stride_8: Tensor) -> list[Tensor]:
+            seen = [self.at_stride_4(torch.cat((average_to(frames, first), at_stride_4), 1))]
+            seen.append(self.at_stride_8(at_stride_8))
+            return [torch.cat([average_to(x, size) for x in seen], 1) for size in sizes]
+
+        at_once = frames_at_once([first], 1, len(frames), frames.device)
+        maps = by_parts(see, at_once, frames, *stages[:2])
+        return [projection(x) for projection, x in zip(self.projections, maps, strict=True)]

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgmg.model.linear import linear
+from sgmg.model.onednn import linear
 
 
 class MultiheadAttention(nn.MultiheadAttention):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
-from sgmg.model.linear import Linear, linear
+from sgmg.model.onednn import Linear, linear
 from sgmg.model.portable import sizes_like
 
 Shapes = list[tuple[int, int]]

@@ -199,13 +199,14 @@ class Fusion(nn.Module):
         """The Gaussian of each level."""
         return gaussian_chain([(x.shape[2], x.shape[3]) for x in levels], self.sigma, levels[0].device)
 
-    def project(self, stages: list[Tensor], hints: list[list[Tensor]]) -> list[Tensor]:
-        """Four stages (n, C, h, w) to levels (n, d, h, w), filtered once; hints, one a level each, are added before."""
+    def project(self, stages: list[Tensor], hints: list[Tensor]) -> list[Tensor]:
+        """Four stages (n, C, h, w) to levels (n, d, h, w), filtered once; hints, one a level, may be added before."""
         levels = [
             projection(stages[self.stage(stride)])
             for stride, projection in zip(self.strides, self.projections, strict=True)
         ]
-        levels = [sum(parts[1:], start=parts[0]) for parts in zip(levels, *hints, strict=True)]
+        if hints:
+            levels = [level + hint for level, hint in zip(levels, hints, strict=True)]
         return [
             operator(x, bump) for operator, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
         ]

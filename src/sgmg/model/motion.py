@@ -5,11 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
-from sgmg.model.parts import frames_at_once, parts_of
-from sgmg.model.portable import average_to
+from sgmg.model.parts import by_parts, frames_at_once
+from sgmg.model.portable import average_to, for_each, is_portable
 
 #: Displacements are searched up to this many cells in each direction.
 RADIUS = 2
+SPAN = 2 * RADIUS + 1
+#: Cells of a row that are compared with those around them in one product.
+BLOCK = 16
 #: How sharply the best displacement is preferred.
 SHARPNESS = 20.0
 
@@ -25,23 +28,42 @@ def correlate(maps: Tensor) -> Tensor:
     Returns:
         (B, T, (2·RADIUS + 1)², h, w) cosine similarities, displacements in reading order (y, then x).
     """
-    centred = F.normalize(maps - maps.mean((1, 3, 4), keepdim=True), dim=2)
-    other = torch.cat((centred[:, 1:], centred[:, -2:][:, :1]), 1)
-    here, there = centred.flatten(0, 1), other.flatten(0, 1)
-    size = (maps.shape[3], maps.shape[4])
-    at_once = frames_at_once([size], 1, here.shape[0], maps.device)
-    pairs = zip(parts_of(here, at_once), parts_of(there, at_once), strict=True)
-    volume = torch.cat([_correlate_images(*pair) for pair in pairs])
-    volume = volume.unflatten(0, maps.shape[:2])
+    clips, size = maps.shape[:2], (maps.shape[3], maps.shape[4])
+    mean = for_each(maps.mean((1, 3, 4)), clips[1])[..., None, None]
+    at_once = frames_at_once([size], 1, len(mean), maps.device)
+    (centred,) = by_parts(lambda x, mean: [F.normalize(x - mean, dim=1)], at_once, maps.flatten(0, 1), mean)
+    here = centred.unflatten(0, clips)
+    there = torch.cat((here[:, 1:], here[:, -2:][:, :1]), 1)
+    compare = _correlate_by_shifts if is_portable() else _correlate_by_blocks
+    (volume,) = by_parts(lambda *maps: [compare(*maps)], at_once, centred, there.flatten(0, 1))
+    volume = volume.unflatten(0, clips)
     return torch.cat((volume[:, :-1], volume[:, -1:].flip(2)), 1)
 
 
-def _correlate_images(here: Tensor, there: Tensor) -> Tensor:
+def _correlate_by_shifts(here: Tensor, there: Tensor) -> Tensor:
     """Similarities of the cells of n images to those of others: twice (n, C, h, w) to (n, (2·RADIUS + 1)², h, w)."""
     h, w = here.shape[2:]
     padded = F.pad(there, [RADIUS] * 4)
-    span = range(2 * RADIUS + 1)
-    return torch.stack([(here * padded[..., y : y + h, x : x + w]).sum(1) for y in span for x in span], 1)
+    return torch.stack([(here * padded[..., y : y + h, x : x + w]).sum(1) for y in range(SPAN) for x in range(SPAN)], 1)
+
+
+def _correlate_by_blocks(here: Tensor, there: Tensor) -> Tensor:
+    """The same by products of matrices: a run of cells of a row with all cells around them, of which a quarter counts.
+
+    Of the products of a run of BLOCK cells with SPAN rows of BLOCK + 2·RADIUS cells, each cell's own lie one further in
+    each row than those of the cell before it.
+    """
+    w = here.shape[3]
+    runs, around = -(-w // BLOCK), BLOCK + 2 * RADIUS
+    missing = runs * BLOCK - w
+    cells = F.pad(here, [0, missing]).permute(0, 2, 3, 1).unflatten(2, (runs, BLOCK))  # (n, h, runs, BLOCK, C)
+    padded = F.pad(there, [RADIUS, RADIUS + missing, RADIUS, RADIUS]).permute(0, 2, 3, 1)
+    windows = padded.unfold(2, around, BLOCK).unfold(1, SPAN, 1).transpose(4, 5)  # (n, h, runs, C, SPAN, around)
+    with torch.autocast(here.device.type, enabled=False):
+        products = cells @ windows.flatten(4)  # (n, h, runs, BLOCK, SPAN · around)
+    steps = products.stride()
+    own = products.as_strided((*products.shape[:4], SPAN, SPAN), (*steps[:3], steps[3] + 1, around, 1))
+    return own.flatten(4).flatten(2, 3)[:, :, :w].permute(0, 3, 1, 2)
 
 
 def displacement(volume: Tensor) -> Tensor:
@@ -59,7 +81,7 @@ class Motion(nn.Module):
 
     def __init__(self, config: SgMgConfig) -> None:
         super().__init__()
-        measured = 2 * ((2 * RADIUS + 1) ** 2 + 4)
+        measured = 2 * (SPAN**2 + 4)
         self.convolutions = nn.Sequential(
             nn.Conv2d(measured, self.channels, 3, padding=1),
             nn.ReLU(),
@@ -71,11 +93,17 @@ class Motion(nn.Module):
     def forward(self, stages: list[Tensor], clips: int, sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Stages (B·T, C, h, w) at strides 4 and 8 to a hint (B·T, d, h, w) for each level's size."""
         grid = (stages[1].shape[2], stages[1].shape[3])
-        measured = []
-        for maps in stages[:2]:
-            volume = correlate(maps.unflatten(0, (clips, -1))).flatten(0, 1)
-            moved = displacement(volume)
-            camera = moved.mean((2, 3), keepdim=True)
-            measured.append(average_to(torch.cat((volume, moved, moved - camera), 1), grid))
-        x = self.convolutions(torch.cat(measured, 1))
-        return [projection(average_to(x, size)) for projection, size in zip(self.projections, sizes, strict=True)]
+
+        def measure(*volumes: Tensor) -> list[Tensor]:
+            measured = []
+            for volume in volumes:
+                moved = displacement(volume)
+                camera = moved.mean((2, 3), keepdim=True)
+                measured.append(average_to(torch.cat((volume, moved, moved - camera), 1), grid))
+            x = self.convolutions(torch.cat(measured, 1))
+            return [average_to(x, size) for size in sizes]
+
+        volumes = [correlate(maps.unflatten(0, (clips, -1))).flatten(0, 1) for maps in stages[:2]]
+        at_once = frames_at_once([(stages[0].shape[2], stages[0].shape[3])], 1, len(stages[0]), stages[0].device)
+        maps = by_parts(measure, at_once, *volumes)
+        return [projection(x) for projection, x in zip(self.projections, maps, strict=True)]

@@ -1,6 +1,6 @@
 """How much goes through the network at once where no gradient is asked for. The result does not depend on it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -27,6 +27,20 @@ def whole_clips() -> Iterator[None]:
 def parts_of(frames: Tensor, at_once: int) -> Sequence[Tensor]:
     """Frames (n, ...) in parts of so many; the last may have fewer."""
     return [frames] if at_once >= frames.shape[0] else frames.split(at_once)
+
+
+def by_parts(work: Callable[..., Sequence[Tensor]], at_once: int, *frames: Tensor) -> list[Tensor]:
+    """What some work makes of frames that are independent, done on so many at once.
+
+    Args:
+        work: from some of the frames to some rows of each result.
+        frames: (n, ...) each, which go together.
+
+    Returns:
+        the results, with the rows of all frames.
+    """
+    parts = [work(*part) for part in zip(*(parts_of(x, at_once) for x in frames), strict=True)]
+    return list(parts[0]) if len(parts) == 1 else [torch.cat(rows) for rows in zip(*parts, strict=True)]
 
 
 def frames_at_once(sizes: Sequence[tuple[int, int]], clips: int, frames: int, device: torch.device) -> int:

@@ -16,10 +16,10 @@ from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import build_mask_optimiser, build_segmentation, picture
-from sgmg.model.linear import speed_up_linear_layers
 from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
-from sgmg.model.parts import frames_at_once, parts_of
+from sgmg.model.onednn import speed_up_linear_layers
+from sgmg.model.parts import by_parts, frames_at_once
 from sgmg.model.portable import average_to, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
@@ -279,17 +279,20 @@ class SgMg(nn.Module, PretrainedFolder):
         levels = self._project(stages, self._hints(frames, padding_mask, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
 
-    def _project(self, stages: Stages, hints: list[list[Tensor]]) -> list[Tensor]:
+    def _project(self, stages: Stages, hints: list[Tensor]) -> list[Tensor]:
         """Levels (B·T, d, h, w), filtered once; a few frames at a time where no gradient is asked for."""
         first = stages.maps[0]
         at_once = frames_at_once(self.fusion.sizes(stages.maps), 1, first.shape[0], first.device)
-        maps = zip(*(parts_of(x, at_once) for x in stages.maps), strict=True)
-        added = [zip(*(parts_of(x, at_once) for x in hint), strict=True) for hint in hints]
-        parts = [self.fusion.project(list(part), [*map(list, more)]) for part, *more in zip(maps, *added, strict=True)]
-        return [torch.cat(level) for level in zip(*parts, strict=True)]
+        count = len(stages.maps)
+        return by_parts(
+            lambda *maps: self.fusion.project(list(maps[:count]), list(maps[count:])), at_once, *stages.maps, *hints
+        )
 
-    def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[list[Tensor]]:
-        """What is added to each level before fusion: colours, motion, place and classes, as the model is configured."""
+    def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[Tensor]:
+        """What is added to each level before fusion: colours, motion, place and classes, as the model is configured.
+
+        (B·T, d, h, w) each, or none at all.
+        """
         sizes = self.fusion.sizes(stages.maps)
         hints = []
         if self.appearance is not None:
@@ -301,7 +304,7 @@ class SgMg(nn.Module, PretrainedFolder):
             hints.append(self.place([cell_positions(mask, self.config.hidden_size) for mask in masks]))
         if self.evidence is not None and stages.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
-        return hints
+        return [sum(level[1:], start=level[0]) for level in zip(*hints, strict=True)]
 
     def decode(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int] | None = None) -> Prediction:
         """Find what each clip's expressions mean.

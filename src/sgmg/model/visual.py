@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
-from sgmg.model.parts import frames_at_once, parts_of
+from sgmg.model.onednn import speed_up_convolutions
+from sgmg.model.parts import by_parts, frames_at_once
 from sgmg.model.windows import WindowBlock
 
 
@@ -123,6 +124,7 @@ class ImageEncoder(nn.Module):
         )
         if fold_norms:
             fold_batch_norms(self.eval())
+            speed_up_convolutions(self)
         # Some encoders were trained with others than the network's input is normalised with.
         mean, deviation = (torch.tensor(whole.default_cfg[key]) for key in ("mean", "std"))
         scale, shift = torch.tensor(PIXEL_DEVIATION) / deviation, (torch.tensor(PIXEL_MEAN) - mean) / deviation
@@ -161,26 +163,20 @@ class ImageEncoder(nn.Module):
         clips, length, _, h, w = frames.shape
         sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
         at_once = frames_at_once(sizes, 1, clips * length, frames.device)
-        parts = [self._encode_images(images) for images in parts_of(frames.flatten(0, 1), at_once)]
-        if len(parts) == 1:
-            return parts[0]
-        posteriors = [part.posterior for part in parts if part.posterior is not None]
-        return Stages(
-            [torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)],
-            torch.cat(posteriors) if posteriors else None,
-        )
+        maps = by_parts(self._encode_images, at_once, frames.flatten(0, 1))
+        return Stages(maps[:4], None if self.classifier is None else maps[4])
 
-    def _encode_images(self, images: Tensor) -> Stages:
-        """Images (n, 3, H, W) to their stages."""
+    def _encode_images(self, images: Tensor) -> list[Tensor]:
+        """Images (n, 3, H, W) to their stages and, where there is a classifier, its posterior."""
         pixels = images * self.scale + self.shift
-        maps = self.features(pixels.contiguous(memory_format=torch.channels_last))
+        maps = list(self.features(pixels.contiguous(memory_format=torch.channels_last)))
         if maps[0].shape[1] != self.channels[0]:  # timm's windowed transformers give channels last
             maps = [x.permute(0, 3, 1, 2).contiguous() for x in maps]
         if self.classifier is None:
-            return Stages(maps)
+            return maps
         cells = self.classifier["bn2"](self.classifier["conv_head"](maps[-1]))
         logits = self.classifier["classifier"](cells.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return Stages(maps, logits.softmax(1))
+        return [*maps, logits.softmax(1)]
 
 
 def build_visual_encoder(config: SgMgConfig) -> VideoSwin | ImageEncoder:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
-from sgmg.model.linear import speed_up_linear_layers
+from sgmg.model.onednn import speed_up_linear_layers
 from sgmg.model.portable import is_portable
 
 #: Tokens that go through a block at once where no gradient is asked for.

@@ -1,9 +1,12 @@
 """`sgmg train`: a recipe in, a model folder out; whatever happens in between."""
 
+import copy
 import csv
 import io
 import json
+import platform
 import re
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +29,7 @@ from sgmg.evaluation.scores import ExpressionScore
 from sgmg.model import SgMg
 from sgmg.training import checkpoints
 from sgmg.training.averaging import WeightAverage
+from sgmg.training.memory import keep_freed_memory, return_freed_memory
 from sgmg.training.module import Example, NonFiniteError, SgMgTraining
 from sgmg.training.monitoring import GAP, draw_example, score_table
 from sgmg.training.recipe import new_model, read_recipe
@@ -172,6 +176,36 @@ def test_frozen_encoders_stay_as_they_are_also_in_bfloat16(settings: dict[str, A
             assert torch.equal(before[name], after[name])
     groups = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["optimizer_states"][0]["param_groups"]
     assert [group["name"] for group in groups] == ["rest"]
+
+
+def test_what_frozen_encoders_feed_has_the_gradient_it_would_have_otherwise(tiny_model: SgMg) -> None:
+    frames = torch.randn(1, 2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for frozen in (False, True):
+        model = copy.deepcopy(tiny_model).eval()
+        for encoder in (model.visual_encoder, model.text_encoder.backbone):
+            encoder.requires_grad_(not frozen)
+        prediction, visual = model(frames, None, *model.tokenize(["the dog"]))
+        assert visual.stages[0].requires_grad != frozen
+        (prediction.logits.sum() + prediction.patch_masks.mean()).backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None and "encoder" not in n})
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_memory_that_a_step_frees_is_mapped_once() -> None:
+    def pages_mapped() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(10_000_000)  # 40 MB, and gone again
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    keep_freed_memory()
+    try:
+        pages_mapped()
+        kept = pages_mapped()
+    finally:
+        return_freed_memory()
+    assert kept < 100 < pages_mapped()
 
 
 def test_only_the_parts_that_are_named_are_trained(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ GFLOP of such products would have taken the time of one frame.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +28,7 @@ from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.onednn import FLOPS
 from sgmg.model.visual import VIDEO_SWIN
+from sgmg.processes import peak_memory
 from sgmg.segmenter import Segmenter
 
 #: Tokens of an expression.
@@ -220,16 +220,6 @@ def count_flop(model: SgMg, run: Callable[[], object]) -> int:
         for parameter in wanted:
             parameter.requires_grad_(True)
     return int(counter.get_total_flops())
-
-
-def peak_memory() -> int | None:
-    """The most memory that this process has held resident, in bytes, by the operating system's account."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
@@ -40,10 +41,15 @@ def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Ten
     maps = value.split([h * w for h, w in shapes], dim=1)
     for level, (h, w), grid, weight in zip(maps, shapes, grids, level_weights, strict=True):
         level = level.permute(0, 2, 3, 1).reshape(n * heads, channels, h, w).to(grid.dtype)
-        sampled = F.grid_sample(level, grid, padding_mode="zeros", align_corners=False)
-        samples.append((sampled * weight).sum(-1))
+        # Computed again for the gradient: what is sampled is larger than all else that this layer would keep.
+        samples.append(checkpoint(_weigh, level, grid, weight, use_reentrant=False, preserve_rng_state=False))
     output = torch.stack(samples).sum(0)
     return output.reshape(n, heads * channels, queries).transpose(1, 2)
+
+
+def _weigh(level: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
+    """Samples (n, c, Q, points) of maps (n, c, h, w), weighted and summed: (n, c, Q)."""
+    return (F.grid_sample(level, grid, padding_mode="zeros", align_corners=False) * weight).sum(-1)
 
 
 def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor) -> Tensor:

@@ -80,9 +80,14 @@ Prepared: TypeAlias = "tuple[Tensor, Tensor | None]"
 
 
 class _Prepared:
-    """Weights and biases as oneDNN wants them, made again where the layer's own have changed; never saved or copied."""
+    """Weights and biases as oneDNN wants them, made again where the layer's own have changed; never saved or copied.
 
-    def __init__(self) -> None:
+    Attributes:
+        kept: whether for the next time. Not those that change unseen, such as FSDP's (`forget_weights`).
+    """
+
+    def __init__(self, kept: bool = True) -> None:
+        self.kept = kept
         self._kind: tuple[object, ...] = ()
         self._value: Prepared | None = None
 
@@ -97,13 +102,13 @@ class _Prepared:
         weight, bias = layer.weight, layer.bias
         of_bias = None if bias is None else (bias._version, bias.data_ptr())
         kind = (dtype, size, weight._version, weight.data_ptr(), of_bias)
-        if self._value is None or self._kind != kind:
+        if self._value is None or self._kind != kind or not self.kept:
             self._value = prepare(weight.detach().to(dtype)), None if bias is None else bias.detach().to(dtype)
             self._kind = kind
         return self._value
 
-    def __reduce__(self) -> tuple[type["_Prepared"], tuple[()]]:
-        return _Prepared, ()
+    def __reduce__(self) -> tuple[type["_Prepared"], tuple[bool]]:
+        return _Prepared, (self.kept,)
 
 
 class Linear(nn.Linear):
@@ -111,13 +116,13 @@ class Linear(nn.Linear):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._prepared = _Prepared()
+        self.prepared = _Prepared()
 
     def forward(self, x: Tensor, activation: Activation = "none") -> Tensor:
         """(..., in) to (..., out)."""
         if not _by_onednn(x) or _computed_in(x) == self.weight.dtype:
             return linear(x, self.weight, self.bias, activation)
-        weight, bias = self._prepared.get(self, _computed_in(x), _ONEDNN._reorder_linear_weight)
+        weight, bias = self.prepared.get(self, _computed_in(x), _ONEDNN._reorder_linear_weight)
         return _linear(x, weight, bias, activation)
 
 
@@ -147,14 +152,14 @@ class Convolution(nn.Conv2d):
         self.weight, self.bias = like.weight, like.bias
         self.train(like.training)
         self.activation = activation
-        self._prepared = _Prepared()
+        self.prepared = _Prepared()
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, H, W) to (n, out, h, w)."""
         if not (_by_onednn(x) and self._is_plain(x)):
             return _ACTIVATIONS[self.activation](self._convolve(x))
         how = self._padding(), self.stride, self.dilation, self.groups
-        weight, bias = self._prepared.get(
+        weight, bias = self.prepared.get(
             self,
             _computed_in(x),
             lambda weight: _ONEDNN._reorder_convolution_weight(
@@ -229,3 +234,10 @@ def speed_up_linear_layers(module: nn.Module) -> None:
             setattr(module, name, ours)
         else:
             speed_up_linear_layers(child)
+
+
+def forget_weights(module: nn.Module) -> None:
+    """Let layers within prepare their weights with every call: for weights that change without PyTorch's knowing."""
+    for layer in module.modules():
+        if isinstance(layer, (Linear, Convolution)):
+            layer.prepared.kept = False

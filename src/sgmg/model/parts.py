@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from sgmg.model.portable import is_portable
 
 #: Cells of all levels that go through the network together: on a CPU what stays in its caches is fast, elsewhere what
 #: keeps the device busy.
@@ -22,6 +24,15 @@ def whole_clips() -> Iterator[None]:
         yield
     finally:
         _whole.reset(token)
+
+
+@contextmanager
+def gradient_if_asked(module: nn.Module, *inputs: Tensor) -> Iterator[None]:
+    """Within it no gradient is kept if none of a module's weights and inputs asks for one: frozen parts are as fast and
+    as small in training as elsewhere. Exporters, who see a network with gradients, see it as it is."""
+    asked = is_portable() or any(x.requires_grad for x in (*inputs, *module.parameters()))
+    with torch.set_grad_enabled(torch.is_grad_enabled() and asked):
+        yield
 
 
 def parts_of(frames: Tensor, at_once: int) -> Sequence[Tensor]:

@@ -1,7 +1,7 @@
 """SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -323,11 +323,19 @@ class SgMg(nn.Module, PretrainedFolder):
         elif visual.expressions != 1:
             raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
         words = text if self.decoupling is None else join(text, counts)
-        fused = replace(visual, levels=self.fuse(visual, words))
-        prediction = Prediction.join([self._decode_frames(part, text, words, counts) for part in fused.chunks()])
+        parts = self._fused_parts(visual, words)
+        prediction = Prediction.join([self._decode_frames(part, text, words, counts) for part in parts])
         if self.presence is None or prediction.notes is None:
             return prediction
         return replace(prediction, logits=self.presence(prediction.notes, prediction.logits))
+
+    def _fused_parts(self, visual: VisualFeatures, text: TextFeatures) -> Iterator[VisualFeatures]:
+        """The clips a few frames at a time, with words in their levels."""
+        if self.temporal:
+            yield from replace(visual, levels=self.fuse(visual, text)).chunks()
+        else:  # no part waits for another: the whole clip's fused levels are never there at once
+            for part in visual.chunks():
+                yield replace(part, levels=self._fuse_frames(part, text))
 
     def _decode_frames(
         self, visual: VisualFeatures, text: TextFeatures, words: TextFeatures, counts: Sequence[int]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from sgmg.model.config import SgMgConfig
+from sgmg.model.parts import gradient_if_asked
 from sgmg.model.positions import word_positions
 
 
@@ -88,7 +89,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
         """Token ids and mask, both (E, L), to features."""
-        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        with gradient_if_asked(self.backbone):
+            output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
         words = output.last_hidden_state  # (E, L, C)
         real = attention_mask[..., None].to(words.dtype)
         mean = (words * real).sum(1) / real.sum(1)  # (E, C)

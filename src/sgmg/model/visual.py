@@ -13,7 +13,7 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
 from sgmg.model.onednn import speed_up_convolutions
-from sgmg.model.parts import by_parts, frames_at_once
+from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
 from sgmg.model.windows import WindowBlock
 
 
@@ -72,6 +72,10 @@ class VideoSwin(nn.Module):
 
     def forward(self, frames: Tensor) -> Stages:
         """Frames (B, T, 3, H, W) to stages of B·T frames; windows of 8 frames see each other."""
+        with gradient_if_asked(self, frames):
+            return self._encode(frames)
+
+    def _encode(self, frames: Tensor) -> Stages:
         x = self.patch_embed(frames.transpose(1, 2))  # (B, T, h, w, C)
         maps = []
         for index, layer in enumerate(self.features):
@@ -153,9 +157,10 @@ class ImageEncoder(nn.Module):
         Of a network in bfloat16, most of what changes in its masks changed in such an encoder, whose convolutions hold
         their norms, and which is hardly faster for it.
         """
-        with torch.autocast(
+        precise = torch.autocast(
             frames.device.type, enabled=self.training and torch.is_autocast_enabled(frames.device.type)
-        ):
+        )
+        with precise, gradient_if_asked(self, frames):
             return self._encode(frames)
 
     def _encode(self, frames: Tensor) -> Stages:

@@ -17,6 +17,7 @@ from sgmg.output import check_output, settle
 from sgmg.training.checkpoints import BEST_MODEL, CHECKPOINT, MODEL, Checkpoints, WholeFiles
 from sgmg.training.datamodule import ClipData
 from sgmg.training.loading import worker_errors
+from sgmg.training.memory import FreedMemory
 from sgmg.training.module import SgMgTraining
 from sgmg.training.monitoring import Examples, LossTable, ScoreTable
 from sgmg.training.recipe import Recipe, new_model
@@ -94,7 +95,12 @@ def make_trainer(recipe: Recipe) -> Trainer:
                 CSVLogger(recipe.run, name="csv", flush_logs_every_n_steps=1),
                 TensorBoardLogger(recipe.run, name="tensorboard"),
             ],
-            callbacks=[*callbacks, Examples(recipe.run), Checkpoints(recipe.run, recipe.checkpoint_minutes)],
+            callbacks=[
+                *callbacks,
+                FreedMemory(),
+                Examples(recipe.run),
+                Checkpoints(recipe.run, recipe.checkpoint_minutes),
+            ],
             plugins=[*plugins, WholeFiles()],
             enable_checkpointing=True,
             use_distributed_sampler=False,

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from sgmg.model import SgMg
+from sgmg.model.onednn import forget_weights
 
 #: Blocks with fewer parameters are gathered together with what surrounds them.
 SMALLEST_BLOCK = 10_000
@@ -74,6 +75,7 @@ def shard(module: nn.Module, mesh: DeviceMesh, *steps: str) -> None:
         mesh: of the processes, one-dimensional.
         steps: names of the methods that compute with it.
     """
+    forget_weights(module)
     # Always gathered anew: between steps, weights may be read and replaced (`WeightAverage.applied`).
     for block in [*blocks(module), module]:
         fully_shard(block, mesh=mesh, reshard_after_forward=True)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sgmg.model import ModelError, SgMg, SgMgConfig
 from sgmg.model.fusion import gaussian_chain
-from sgmg.model.motion import correlate, displacement
+from sgmg.model.motion import correlate, directions, displacement
 from sgmg.model.portable import portable_operators
 
 LITE_PARTS = {
@@ -96,19 +96,21 @@ def test_displacement_is_that_of_a_shifted_map() -> None:
     torch.manual_seed(0)
     still = torch.randn(1, 1, 16, 24, 24)
     moving = torch.cat([still, still.roll((1, -2), (3, 4))], 1)  # one cell down, two to the left
-    moved = displacement(correlate(moving)[0])[..., 4:-4, 4:-4]
+    moved = displacement(correlate(directions(moving[0], 1), 1, torch.arange(2)))[..., 4:-4, 4:-4]
     torch.testing.assert_close(moved.mean((2, 3)), torch.tensor([[-2.0, 1.0], [-2.0, 1.0]]), atol=0.1, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(7, 16), (5, 21), (3, 3)], ids=str)
 def test_cells_are_compared_the_same_by_blocks_and_by_shifts(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    maps = torch.randn(2, 3, 8, *size)
-    by_blocks = correlate(maps)
+    maps, frames = torch.randn(2 * 3, 8, *size), torch.arange(6)
+    by_blocks = correlate(maps, 2, frames)
     with portable_operators():
-        torch.testing.assert_close(correlate(maps), by_blocks)
+        torch.testing.assert_close(correlate(maps, 2, frames), by_blocks)
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(correlate(maps), by_blocks)
+        torch.testing.assert_close(correlate(maps, 2, frames), by_blocks)
+    some = torch.tensor([5, 0, 2])
+    torch.testing.assert_close(correlate(maps, 2, some), by_blocks[some])
 
 
 def test_the_gaussian_is_handed_from_level_to_level() -> None:

@@ -17,27 +17,33 @@ BLOCK = 16
 SHARPNESS = 20.0
 
 
-def correlate(maps: Tensor) -> Tensor:
+def directions(maps: Tensor, clips: int) -> Tensor:
+    """Features (B·T, C, h, w) of B clips less the clip's mean, of unit length in each cell."""
+    mean = for_each(maps.unflatten(0, (clips, -1)).mean((1, 3, 4)), maps.shape[0] // clips)[..., None, None]
+    at_once = frames_at_once([(maps.shape[2], maps.shape[3])], 1, len(maps), maps.device)
+    return by_parts(lambda x, mean: [F.normalize(x - mean, dim=1)], at_once, maps, mean)[0]
+
+
+def correlate(cells: Tensor, clips: int, frames: Tensor) -> Tensor:
     """Similarity of each cell to the cells around its place in the next frame.
 
     The last frame is compared with the one before it, displacements reversed; a single frame with itself.
 
     Args:
-        maps: (B, T, C, h, w).
+        cells: (B·T, C, h, w) `directions` of B clips.
+        clips: B.
+        frames: (n,) indices of those that are asked for.
 
     Returns:
-        (B, T, (2·RADIUS + 1)², h, w) cosine similarities, displacements in reading order (y, then x).
+        (n, (2·RADIUS + 1)², h, w) cosine similarities, displacements in reading order (y, then x).
     """
-    clips, size = maps.shape[:2], (maps.shape[3], maps.shape[4])
-    mean = for_each(maps.mean((1, 3, 4)), clips[1])[..., None, None]
-    at_once = frames_at_once([size], 1, len(mean), maps.device)
-    (centred,) = by_parts(lambda x, mean: [F.normalize(x - mean, dim=1)], at_once, maps.flatten(0, 1), mean)
-    here = centred.unflatten(0, clips)
-    there = torch.cat((here[:, 1:], here[:, -2:][:, :1]), 1)
+    length = cells.shape[0] // clips
+    place = frames % length  # in its clip
+    last = place == length - 1
+    other = torch.where(last, frames - place.clamp(max=1), frames + 1)
     compare = _correlate_by_shifts if is_portable() else _correlate_by_blocks
-    (volume,) = by_parts(lambda *maps: [compare(*maps)], at_once, centred, there.flatten(0, 1))
-    volume = volume.unflatten(0, clips)
-    return torch.cat((volume[:, :-1], volume[:, -1:].flip(2)), 1)
+    volume = compare(cells.index_select(0, frames), cells.index_select(0, other))
+    return torch.where(last[:, None, None, None], volume.flip(1), volume)
 
 
 def _correlate_by_shifts(here: Tensor, there: Tensor) -> Tensor:
@@ -94,16 +100,19 @@ class Motion(nn.Module):
         """Stages (B·T, C, h, w) at strides 4 and 8 to a hint (B·T, d, h, w) for each level's size."""
         grid = (stages[1].shape[2], stages[1].shape[3])
 
-        def measure(*volumes: Tensor) -> list[Tensor]:
+        cells = [directions(maps, clips) for maps in stages[:2]]
+
+        def measure(frames: Tensor) -> list[Tensor]:
             measured = []
-            for volume in volumes:
+            for maps in cells:
+                volume = correlate(maps, clips, frames)
                 moved = displacement(volume)
                 camera = moved.mean((2, 3), keepdim=True)
                 measured.append(average_to(torch.cat((volume, moved, moved - camera), 1), grid))
             x = self.convolutions(torch.cat(measured, 1))
             return [average_to(x, size) for size in sizes]
 
-        volumes = [correlate(maps.unflatten(0, (clips, -1))).flatten(0, 1) for maps in stages[:2]]
-        at_once = frames_at_once([(stages[0].shape[2], stages[0].shape[3])], 1, len(stages[0]), stages[0].device)
-        maps = by_parts(measure, at_once, *volumes)
+        frames = torch.arange(stages[0].shape[0], device=stages[0].device)  # len() is fixed in an export
+        at_once = frames_at_once([(stages[0].shape[2], stages[0].shape[3])], 1, len(frames), frames.device)
+        maps = by_parts(measure, at_once, frames)
         return [projection(x) for projection, x in zip(self.projections, maps, strict=True)]

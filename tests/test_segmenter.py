@@ -9,7 +9,7 @@ import torch
 from videos import square_frame, write_video
 
 from sgmg import Segmenter
-from sgmg.clips import network_size
+from sgmg.clips import frames_shown, network_size
 from sgmg.errors import InputError, InputWarning
 from sgmg.model import SgMg
 
@@ -89,15 +89,25 @@ def test_clips_are_independent(segmenter: Segmenter, frames: np.ndarray) -> None
     assert len(segmenter(frames, "the dog", clip_length=1)) == 7
 
 
-def test_frames_that_score_too_low_have_empty_masks(segmenter: Segmenter, frames: np.ndarray) -> None:
-    free = segmenter(frames, "the dog", min_score=0.0)
-    threshold = float(np.median(free.frame_scores))
-    strict = segmenter(frames, "the dog", min_score=threshold)
-    low = free.frame_scores[0] < threshold
-    assert low.any()
-    assert not strict.masks[0, low].any()
-    assert (strict.masks[0, ~low] == free.masks[0, ~low]).all()
-    assert not strict.boxes[0, low].any()
+def test_a_clip_whose_best_frame_scores_too_low_has_empty_masks(segmenter: Segmenter, frames: np.ndarray) -> None:
+    free = segmenter(frames, "the dog", clip_length=3, min_score=0.0)
+    best = [free.frame_scores[0, start : start + 3].max() for start in (0, 3, 6)]
+    strict = segmenter(frames, "the dog", clip_length=3, min_score=float(max(best)))
+    shown = np.repeat([score == max(best) for score in best], 3)[: len(frames)]
+    assert shown.any()
+    assert not shown.all()
+    assert free.masks[0, ~shown].any()
+    assert not strict.masks[0, ~shown].any()
+    assert not strict.boxes[0, ~shown].any()
+    assert (strict.masks[0, shown] == free.masks[0, shown]).all()
+
+
+def test_frames_that_an_object_has_left_are_those_with_less_than_half_of_the_score_it_needs() -> None:
+    scores = np.array([0.6, 0.4, 0.2, 0.3])
+    assert frames_shown(scores, 0.6).tolist() == [True, True, False, True]
+    assert not frames_shown(scores, 0.7).any()
+    assert frames_shown(scores, 0.0).all()
+    assert frames_shown(np.zeros(0), 0.5).shape == (0,)
 
 
 def test_encode_once_ask_often(segmenter: Segmenter, frames: np.ndarray) -> None:
@@ -214,11 +224,9 @@ def test_probabilities_are_what_masks_are_cut_from(segmenter: Segmenter, frames:
         assert probabilities.shape == (7, *SIZE)
         assert probabilities.dtype == np.float32
         assert ((probabilities > 0.5) == found.masks[0]).all()
-        threshold = float(np.median(found.frame_scores))
-        strict = features.probabilities("the dog", min_score=threshold)
-    low = found.frame_scores[0] < threshold
-    assert (strict[low] == 0).all()
-    assert (strict[~low] == probabilities[~low]).all()
+        best = float(found.frame_scores.max())
+        assert (features.probabilities("the dog", min_score=best) == probabilities).all()
+        assert not features.probabilities("the dog", min_score=best + 1e-4).any()
     with pytest.raises(RuntimeError, match="freed"):
         features.probabilities("the dog")
 

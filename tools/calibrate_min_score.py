@@ -2,10 +2,10 @@
 
     python tools/calibrate_min_score.py runs/sgmg_lite/model valid/shapes valid/cutouts --markdown
 
-A frame that scores below the threshold gets an empty mask. For each threshold: region similarity J over the
-expressions whose object is there; and of those whose object is in no frame, the share of empty frames, and of videos
-that are empty from end to end. The row in bold refuses most of those that keep 95 % of J (--keep); with
-`tools/embed_lite.py --min-score` it becomes the model's own.
+Masks are empty in a clip whose best frame scores below the threshold, and in frames that score less than half of it.
+For each threshold: region similarity J over the expressions whose object is there; and of those whose object is in no
+frame, the share of empty frames, and of videos that are empty from end to end. The row in bold refuses most of those
+that keep 95 % of J (--keep); with `tools/embed_lite.py --min-score` it becomes the model's own.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from sgmg import Segmenter
+from sgmg.clips import frames_shown
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.evaluation import region_similarity
 
@@ -52,7 +53,7 @@ class Cost:
     """What a threshold costs and gains, in percent.
 
     Attributes:
-        threshold: scores below it empty a frame.
+        threshold: the score that an object needs in some frame of a clip.
         region: J over the expressions whose object is there.
         frames: of the expressions whose object is in no frame, frames that are empty.
         videos: of the same, videos that are empty from end to end.
@@ -66,8 +67,9 @@ class Cost:
 
 def cost(found: list[Found], threshold: float) -> Cost:
     """What one threshold does; 0 where there are no expressions of a sort."""
-    region = [np.where(one.scores >= threshold, one.kept, one.emptied).mean() for one in found if one.there]
-    absent = [one.scores < threshold for one in found if not one.there]
+    shown = [frames_shown(one.scores, threshold) for one in found]
+    region = [np.where(s, one.kept, one.emptied).mean() for s, one in zip(shown, found, strict=True) if one.there]
+    absent = [~s for s, one in zip(shown, found, strict=True) if not one.there]
     means = (region, [empty.mean() for empty in absent], [empty.all() for empty in absent])
     return Cost(threshold, *(100 * float(np.mean(values)) if values else 0.0 for values in means))
 

@@ -41,7 +41,7 @@ SHEETS = {
             ("coffee", "the cup"),
             ("cat", "the animal"),
             ("astronaut", "the person in the orange suit"),
-            ("astronaut", "the man riding a bicycle"),
+            ("coffee", "a clock"),
         ]
     ],
 }

@@ -54,6 +54,23 @@ class Cut:
         return None if self.length == "all" else self.length * self.every - 1
 
 
+def frames_shown(scores: np.ndarray, min_score: float) -> np.ndarray:
+    """In which frames of a clip an object is shown; in the others its mask is left empty.
+
+    One frame is easily mistaken, so the clip decides whether the object is there: if its best frame scores `min_score`
+    or more. Then it is shown in all frames but those that score less than half of that, which it has left.
+
+    Args:
+        scores: (T,) of the clip's frames.
+        min_score: 0 to 1.
+
+    Returns:
+        (T,) bool.
+    """
+    shown: np.ndarray = (scores >= min_score / 2) & (scores.max(initial=0.0) >= min_score)
+    return shown
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is done to every video of a job, as plain values that are the same on all machines.
@@ -61,7 +78,7 @@ class Plan:
     Attributes:
         cut: how it is cut into clips.
         sides: pixels on the shorter side that frames are resized to, and at most on the longer.
-        min_score: a frame that scores lower gets an empty mask.
+        min_score: see `frames_shown`.
     """
 
     cut: Cut

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, network_size, resized, windows
+from sgmg.clips import Cut, Plan, SegmentedClip, Sighting, Window, frames_shown, network_size, resized, windows
 from sgmg.engines import Engine, Found
 from sgmg.engines.onnx import is_exported
 from sgmg.errors import InputError, InputWarning
@@ -185,8 +185,8 @@ class Segmenter:
             short_side: pixels on the shorter side that frames are resized to for the network; by default the
                 model's own.
             long_side: pixels that the longer side has at most then; by default the model's own.
-            min_score: a frame that scores lower gets an empty mask, since the object may not be there; by
-                default the model's own threshold.
+            min_score: masks are empty in a clip whose best frame scores lower, since the object may not be there, and
+                in frames that score less than half of it (`sgmg.clips.frames_shown`); by default the model's own.
             progress: called with (frames done, frames in all, or None if unknown) now and then; the frames
                 done are fractional while a clip is worked on. What it raises ends the segmentation.
             overlap: frames that a clip shares with the one before, so that one object keeps its identity over
@@ -437,12 +437,27 @@ class Segmenter:
         scores = found.scores[np.arange(len(query)), :, query]
         return scores, self.engine.masks(found, visual, query)
 
-    def _track(self, scores: np.ndarray, logits: Any, size: tuple[int, int], min_score: float) -> _Track:
-        """Scores (T,) and mask logits (T, h, w) as masks at the video's size, empty where the score is too low."""
-        rles: list[Rle] = []
-        for index, masks in self.engine.cut_at_size(logits, size):
-            rles += encode_masks(masks & (scores[index] >= min_score)[:, None, None])
-        return _Track(scores.tolist(), rles)
+    def _tracks(
+        self,
+        found: Found[Any],
+        visual: Any,
+        query: np.ndarray,
+        size: tuple[int, int],
+        min_score: float,
+        known: int = 0,
+    ) -> list[_Track]:
+        """What one query (E,) finds for each expression in the frames of a clip after the first ones, already known.
+
+        All frames of the clip decide whether an object is there; in those that do not show it its mask is empty.
+        """
+        tracks = []
+        for scores, logits in zip(*self._of_query(found, visual, query), strict=True):
+            rles: list[Rle] = []
+            shown = frames_shown(scores, min_score)[known:]
+            for index, masks in self.engine.cut_at_size(logits[known:], size):
+                rles += encode_masks(masks & shown[index, None, None])
+            tracks.append(_Track(scores[known:].tolist(), rles))
+        return tracks
 
     def _result(
         self,
@@ -607,9 +622,7 @@ class ClipRun(Iterator[SegmentedClip]):
             _report(self._progress, self.done + part * len(window.frames), self.video)
             found = segmenter.engine.decode(visual, text)
             query = self._choose(found, window.known, len(tracks))
-            scores, logits = segmenter._of_query(found, visual, query)
-            for of_one, masks in zip(scores[:, window.known :], logits[:, window.known :], strict=True):
-                tracks.append(segmenter._track(of_one, masks, self.video.size, self._min_score))
+            tracks += segmenter._tracks(found, visual, query, self.video.size, self._min_score, window.known)
         return tracks
 
     def _choose(self, found: Found[Any], known: int, first: int) -> np.ndarray:
@@ -675,7 +688,10 @@ class ClipLooker:
                     count, each = len(found.best), range(found.scores.shape[2])
                     queries = [np.full(count, query) for query in each]
                     observations = _observations(engine, found, window.known, cut.overlap)
-                tracks = [self._tracks(found, visual, query, window.known, size) for query in queries]
+                tracks = [
+                    self._segmenter._tracks(found, visual, query, size, self._plan.min_score, window.known)
+                    for query in queries
+                ]
                 for index, of_one in enumerate(zip(*tracks, strict=True)):
                     scores = np.array([track.scores for track in of_one], np.float32)
                     observation = None if observations is None else observations[index]
@@ -689,16 +705,6 @@ class ClipLooker:
                 self._texts.clear()
             self._texts[sentences] = self._segmenter._encode_expressions(sentences)
         return self._texts[sentences]
-
-    def _tracks(
-        self, found: Found[Any], visual: Any, query: np.ndarray, known: int, size: tuple[int, int]
-    ) -> list[_Track]:
-        """The masks of one query (E,) for each expression, in the frames that the clip adds."""
-        scores, logits = self._segmenter._of_query(found, visual, query)
-        return [
-            self._segmenter._track(of_one, masks, size, self._plan.min_score)
-            for of_one, masks in zip(scores[:, known:], logits[:, known:], strict=True)
-        ]
 
 
 class Stream(Iterator[tuple[Frame, np.ndarray]]):
@@ -770,7 +776,7 @@ class ClipFeatures:
 
         Args:
             expressions: sentences, each about one object.
-            min_score: a frame that scores lower gets an empty mask; by default the model's own threshold.
+            min_score: as for `Segmenter`, of the whole clip; by default the model's own threshold.
 
         Raises:
             InputError: an expression is empty.
@@ -780,8 +786,10 @@ class ClipFeatures:
         sentences, threshold = _checked(expressions), segmenter._threshold(min_score)
         with segmenter.engine.computing():
             texts, notes = segmenter._encode_expressions(sentences)
-            found = [of_one for text in texts for of_one in zip(*segmenter._best(visual, text), strict=True)]
-            tracks = [segmenter._track(scores, logits, self._video.size, threshold) for scores, logits in found]
+            tracks: list[_Track] = []
+            for text in texts:
+                found = segmenter.engine.decode(visual, text)
+                tracks += segmenter._tracks(found, visual, found.best, self._video.size, threshold)
         cut = Cut("all")
         return segmenter._result(self._video, self._timeline, sentences, tracks, notes, cut, self._sides, threshold)
 
@@ -789,7 +797,7 @@ class ClipFeatures:
         """How probably each pixel is the object's: what `segment` cuts at 0.5.
 
         Returns:
-            (T, H, W) float32 at the clip's own size; 0 in frames that score lower than `min_score`.
+            (T, H, W) float32 at the clip's own size; 0 in frames whose mask `min_score` leaves empty.
 
         Raises:
             InputError: the expression is empty.
@@ -816,7 +824,7 @@ class ClipFeatures:
                 with segmenter.engine.computing():
                     for index, part in segmenter.engine.probable_at_size(logits, self._video.size):
                         found[index] = part
-                found[scores < threshold] = 0
+                found[~frames_shown(scores, threshold)] = 0
                 yield found
 
     def candidates(self, expression: str, frame: int = 0) -> Candidates:

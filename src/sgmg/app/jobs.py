@@ -62,7 +62,7 @@ class Job:
     Args:
         upload: the video.
         sentences: what to find in it.
-        min_score: frames that score lower get empty masks; None: the model's own threshold.
+        min_score: score that an object needs in some frame of a clip; None: the model's own.
         watched: whether somebody looks on: masks and pictures are told as they are found.
 
     Attributes:

@@ -23,7 +23,10 @@ LongSide = Annotated[
 ]
 MinScore = Annotated[
     float | None,
-    typer.Option(help="A frame that scores lower gets an empty mask; by default the model's own threshold."),
+    typer.Option(
+        help="Score, 0 to 1, that an object needs in some frame of a clip; else its masks there are empty, as they are "
+        "in frames that score less than half of it. By default the model's own."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 Dtype = Annotated[str, typer.Option(help="What products are computed in: float32 or bfloat16.")]

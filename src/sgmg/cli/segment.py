@@ -77,9 +77,7 @@ def segment(
     ] = False,
     short_side: options.ShortSide = None,
     long_side: options.LongSide = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Leave a frame's mask empty below this score, 0 to 1.")
-    ] = None,
+    min_score: options.MinScore = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second of a folder of images; 24 by default.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = "auto",
     dtype: options.Dtype = "float32",

@@ -59,7 +59,7 @@ class ModelPredictor:
     Args:
         segmenter: the model.
         clip_length: frames that the network sees together; "all" for whole videos. Published is 36.
-        min_score: score below which an object is in no pixel of a frame; by default the model's own.
+        min_score: score that an object needs in some frame of a clip; by default the model's own.
     """
 
     def __init__(

@@ -147,7 +147,7 @@ class ModelPredictor:
     Args:
         segmenter: the model.
         clip_length: frames that the network sees together; "all" for whole videos.
-        min_score: score below which a frame's mask is left empty; by default the model's own.
+        min_score: score that an object needs in some frame of a clip; by default the model's own.
     """
 
     def __init__(

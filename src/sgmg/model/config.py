@@ -106,7 +106,7 @@ class SgMgConfig:
         temporal_layers: layers of attention to neighbouring frames at stride 32, after the fusion.
         short_side: pixels on the shorter side that frames are resized to for inference,
         long_side: and at most on the longer.
-        min_score: score below which a frame's mask is left empty, if nothing else is asked for.
+        min_score: score that an object needs in some frame of a clip to be shown, if nothing else is asked for.
     """
 
     visual_encoder: str = "video_swin_t"

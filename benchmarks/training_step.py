@@ -1,8 +1,8 @@
 """Time of a training step: forward, losses, backward and AdamW on a batch of noise, in float32 on a CPU.
 
-Every step is a step from the same weights on the same batch, so that losses can be compared between versions: run this
-file with `PYTHONPATH` at another version's `src`, in turns with this one. The rate of a float32 matrix product stands
-beside the times, as in `sgmg bench`.
+Every step is from the same weights on the same batch, and nothing is drawn, so that losses can be compared too: to
+compare versions, run this file with `PYTHONPATH` at the one's and the other's `src` in turns. The rate of a float32
+matrix product stands beside the times, as in `sgmg bench`.
 
     python benchmarks/training_step.py                                  # Video-Swin-T, 2 clips of 5 frames of 360x640
     python benchmarks/training_step.py --model sgmg-lite --size 288x512 --clips 1 --frames 2 --frozen
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from statistics import median
@@ -22,6 +21,8 @@ import torch.nn.functional as F
 from transformers import AutoTokenizer
 
 from sgmg.model import SgMg, SgMgConfig
+from sgmg.processes import peak_memory
+from sgmg.speed import matmul_rate
 from sgmg.training.batch import PADDED_MULTIPLE, Batch, Targets
 from sgmg.training.memory import keep_freed_memory
 from sgmg.training.module import SgMgTraining
@@ -64,17 +65,6 @@ def noise(clips: int, frames: int, size: tuple[int, int], expressions: int) -> B
     return Batch(pixels, padding, targets, [expressions] * clips, sentences)
 
 
-def matmul_rate() -> float:
-    """GFLOP a second of a float32 product of 2048 x 2048 matrices, the best of three."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / 1e9 / min(seconds)
-
-
 def main() -> None:
     """Print what was measured, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,7 +86,7 @@ def main() -> None:
     optimiser = torch.optim.AdamW(trained, lr=0.0)  # a whole step that leaves the weights as they are
     steps, rates = [], []
     for number in range(chosen.repeats + 1):
-        rates.append(matmul_rate())
+        rates.append(matmul_rate()[0])
         start = time.perf_counter()
         losses, total = module.losses(batch)
         forward = time.perf_counter() - start
@@ -112,7 +102,7 @@ def main() -> None:
         "fastest": min(step for step, _ in steps),
         "seconds_forward": median(forward for _, forward in steps),
         "matmul_gflops": median(rates),
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_memory_gb": (peak_memory() or 0) / 1e9,
         "losses": {name: loss.item() for name, loss in losses.items()},
     }
     print(json.dumps(result | vars(chosen), indent=2))

@@ -69,7 +69,8 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activati
 def _by_onednn(x: Tensor) -> bool:
     if _ONEDNN is None or x.device.type != "cpu" or torch.is_grad_enabled():
         return False
-    return _computed_in(x) == torch.float32 or bool(_ONEDNN._is_mkldnn_bf16_supported())
+    dtype = _computed_in(x)
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(_ONEDNN._is_mkldnn_bf16_supported()))
 
 
 def _computed_in(x: Tensor) -> torch.dtype:

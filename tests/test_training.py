@@ -200,12 +200,11 @@ def test_memory_that_a_step_frees_is_mapped_once() -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     keep_freed_memory()
-    try:
-        pages_mapped()
-        kept = pages_mapped()
+    try:  # in several tries, since other threads of this process map pages too and a place has to be found first
+        kept = min(pages_mapped() for _ in range(10))
     finally:
         return_freed_memory()
-    assert kept < 100 < pages_mapped()
+    assert kept * 10 < pages_mapped()
 
 
 def test_only_the_parts_that_are_named_are_trained(settings: dict[str, Any], tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return freed memory to the operating system again, all that is there and what will be."""
+    """Return freed memory to the operating system: all that is there, and from now on what glibc returns by itself."""
     libc = _set(_DEFAULTS)
     if libc is not None:
         libc.malloc_trim(0)

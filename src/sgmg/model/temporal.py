@@ -34,10 +34,10 @@ class TemporalLayer(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     @staticmethod
-    def around(x: Tensor) -> Tensor:
-        """(B, T, ...) to (B, T, 2·REACH + 1, ...): each frame's neighbourhood, zeros beyond the ends."""
-        padded = F.pad(x, [0, 0] * (x.dim() - 2) + [REACH, REACH])
-        return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * REACH + 1)], 2)
+    def around(x: Tensor, reach: int) -> Tensor:
+        """(B, T, ...) to (B, T, 2·reach + 1, ...): each frame's neighbourhood, zeros beyond the ends."""
+        padded = F.pad(x, [0, 0] * (x.dim() - 2) + [reach, reach])
+        return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * reach + 1)], 2)
 
     def forward(self, x: Tensor, position: Tensor, padding_mask: Tensor, text: TextFeatures) -> Tensor:
         """Refine cells.
@@ -50,14 +50,17 @@ class TemporalLayer(nn.Module):
             (B, T, S, d).
         """
         clips, frames, cells, _ = x.shape
+        # Clips of training are short, and need not read what lies beyond both ends. (Others may be of any length.)
+        reach = min(REACH, frames - 1) if torch.is_grad_enabled() else REACH
+        time = self.time[REACH - reach : REACH + reach + 1]
         normed = self.norm(x)
         placed = normed + position[:, None]
         words = self.word_norm(text.words)
-        key = self.around(self.key(placed)) + self.time[:, None]
-        value = self.around(self.value(normed))
+        key = self.around(self.key(placed), reach) + time[:, None]
+        value = self.around(self.value(normed), reach)
         key = torch.cat((key.flatten(2, 3), self.key(words)[:, None].expand(-1, frames, -1, -1)), 2)
         value = torch.cat((value.flatten(2, 3), self.value(words)[:, None].expand(-1, frames, -1, -1)), 2)
-        there = self.around((~padding_mask)[:, None, :, None].expand(-1, frames, -1, 1).float()).bool()
+        there = self.around((~padding_mask)[:, None, :, None].expand(-1, frames, -1, 1).float(), reach).bool()
         there = torch.cat((there.flatten(2), (~text.padding_mask)[:, None].expand(-1, frames, -1)), 2)
         read = F.scaled_dot_product_attention(
             self.split(self.query(placed).flatten(0, 1)),

@@ -35,11 +35,6 @@ def gradient_if_asked(module: nn.Module, *inputs: Tensor) -> Iterator[None]:
         yield
 
 
-def parts_of(frames: Tensor, at_once: int) -> Sequence[Tensor]:
-    """Frames (n, ...) in parts of so many; the last may have fewer."""
-    return [frames] if at_once >= frames.shape[0] else frames.split(at_once)
-
-
 def by_parts(work: Callable[..., Sequence[Tensor]], at_once: int, *frames: Tensor) -> list[Tensor]:
     """What some work makes of frames that are independent, done on so many at once.
 
@@ -50,8 +45,24 @@ def by_parts(work: Callable[..., Sequence[Tensor]], at_once: int, *frames: Tenso
     Returns:
         the results, with the rows of all frames.
     """
-    parts = [work(*part) for part in zip(*(parts_of(x, at_once) for x in frames), strict=True)]
-    return list(parts[0]) if len(parts) == 1 else [torch.cat(rows) for rows in zip(*parts, strict=True)]
+    count = frames[0].shape[0]
+    if at_once >= count:
+        return list(work(*frames))
+    results: list[Tensor] = []
+    for number, part in enumerate(zip(*(x.split(at_once) for x in frames), strict=True)):
+        rows = work(*part)
+        # Each part goes to its place in the whole at once: nothing is there twice.
+        results = results or [_room_for(count * len(x) // len(part[0]), x) for x in rows]
+        for whole, some in zip(results, rows, strict=True):
+            first = number * at_once * len(some) // len(part[0])
+            whole[first : first + len(some)] = some
+    return results
+
+
+def _room_for(rows: int, like: Tensor) -> Tensor:
+    """(rows, ...) of the same kind and order as a result's first part."""
+    order = torch.channels_last if like.dim() == 4 and not like.is_contiguous() else torch.contiguous_format
+    return torch.empty((rows, *like.shape[1:]), dtype=like.dtype, device=like.device, memory_format=order)
 
 
 def frames_at_once(sizes: Sequence[tuple[int, int]], clips: int, frames: int, device: torch.device) -> int:

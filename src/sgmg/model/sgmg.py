@@ -446,9 +446,18 @@ class SgMg(nn.Module, PretrainedFolder):
         patches = prediction.patch_masks.transpose(1, 2)[rows, several]  # (B, Q, T, 16, h, w)
         clips = visual.clips // visual.expressions
         # To the optimiser, the queries of one clip are as the expressions of one clip.
-        logits = self.mask_optimiser(patches.flatten(0, 1).unflatten(0, (clips, -1)), visual.stages)
+        patches = patches.flatten(0, 1).unflatten(0, (clips, -1))  # (B, E, T, 16, h, w)
         h, w = visual.size
-        logits = logits.flatten(0, 1)[..., :h, :w]
+
+        def optimise(patches: Tensor, *stages: Tensor) -> list[Tensor]:  # of frames, (K, B, E, 16, h, w) and others
+            by_clip = [stage.transpose(0, 1).flatten(0, 1) for stage in stages]
+            return [self.mask_optimiser(patches.permute(1, 2, 0, 3, 4, 5), by_clip)[..., :h, :w].movedim(2, 0)]
+
+        by_frame = [stage.unflatten(0, (clips, -1)).transpose(0, 1) for stage in visual.stages]
+        size = (visual.stages[0].shape[2], visual.stages[0].shape[3])
+        at_once = frames_at_once([size], len(patches.flatten(0, 1)), visual.frames, query.device)
+        logits = by_parts(optimise, at_once, patches.permute(2, 0, 1, 3, 4, 5), *by_frame)[0]  # (T, B, E, H, W)
+        logits = logits.movedim(0, 2).flatten(0, 1)
         return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
 
 

@@ -1,5 +1,6 @@
 """Clips to feature maps at strides 4, 8, 16 and 32."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,9 @@ from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfi
 from sgmg.model.onednn import speed_up_convolutions
 from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
 from sgmg.model.windows import WindowBlock
+
+#: Frames whose patches Video Swin makes or merges at once where no gradient is asked for.
+FRAMES_AT_ONCE = 4
 
 
 @dataclass
@@ -76,10 +80,12 @@ class VideoSwin(nn.Module):
             return self._encode(frames)
 
     def _encode(self, frames: Tensor) -> Stages:
-        x = self.patch_embed(frames.transpose(1, 2))  # (B, T, h, w, C)
+        x = self._by_frame(lambda images: self.patch_embed(images[:, :, None])[:, 0], frames)  # (B, T, h, w, C)
         maps = []
         for index, layer in enumerate(self.features):
-            if self.recompute and self.training and isinstance(layer, nn.Sequential):
+            if not isinstance(layer, nn.Sequential):  # merges patches
+                x = self._by_frame(layer, x)
+            elif self.recompute and self.training:
                 for block in layer:
                     x = checkpoint(block, x, use_reentrant=False)
             else:
@@ -87,6 +93,13 @@ class VideoSwin(nn.Module):
             if index % 2 == 0:  # blocks of a stage; odd ones merge patches
                 maps.append(x.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
         return Stages(maps)
+
+    @staticmethod
+    def _by_frame(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What sees one frame at a time, on a few of them where no gradient is asked for; (B, T, ...) to the same."""
+        if torch.is_grad_enabled():
+            return work(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return by_parts(lambda images: [work(images)], FRAMES_AT_ONCE, x.flatten(0, 1))[0].unflatten(0, x.shape[:2])
 
 
 class ImageEncoder(nn.Module):

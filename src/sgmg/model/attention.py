@@ -15,8 +15,8 @@ FEW_KEYS = 64
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     """Scaled dot-product attention, by the fastest way there is here.
 
-    PyTorch's own is made for many keys: on CPUs its gradient takes most of its time where the keys are an expression's
-    words (a sixth of a training step of sgmg-lite).
+    PyTorch's own is made for many keys: on CPUs its gradient takes longer than that of attention as it is written where
+    the keys are an expression's words.
 
     Args:
         query: (n, heads, Q, c).

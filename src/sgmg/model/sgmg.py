@@ -453,7 +453,7 @@ class SgMg(nn.Module, PretrainedFolder):
             by_clip = [stage.transpose(0, 1).flatten(0, 1) for stage in stages]
             return [self.mask_optimiser(patches.permute(1, 2, 0, 3, 4, 5), by_clip)[..., :h, :w].movedim(2, 0)]
 
-        by_frame = [stage.unflatten(0, (clips, -1)).transpose(0, 1) for stage in visual.stages]
+        by_frame = [stage.unflatten(0, (clips, -1)).transpose(0, 1) for stage in visual.stages[:2]]
         size = (visual.stages[0].shape[2], visual.stages[0].shape[3])
         at_once = frames_at_once([size], len(patches.flatten(0, 1)), visual.frames, query.device)
         logits = by_parts(optimise, at_once, patches.permute(2, 0, 1, 3, 4, 5), *by_frame)[0]  # (T, B, E, H, W)

@@ -17,9 +17,6 @@ from sgmg.model.onednn import speed_up_convolutions
 from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
 from sgmg.model.windows import WindowBlock
 
-#: Frames whose patches Video Swin makes or merges at once where no gradient is asked for.
-FRAMES_AT_ONCE = 4
-
 
 @dataclass
 class Stages:
@@ -80,11 +77,12 @@ class VideoSwin(nn.Module):
             return self._encode(frames)
 
     def _encode(self, frames: Tensor) -> Stages:
-        x = self._by_frame(lambda images: self.patch_embed(images[:, :, None])[:, 0], frames)  # (B, T, h, w, C)
+        cells = (frames.shape[3] // 4, frames.shape[4] // 4)
+        x = self._by_frame(lambda images: self.patch_embed(images[:, :, None])[:, 0], frames, cells)  # (B, T, h, w, C)
         maps = []
         for index, layer in enumerate(self.features):
             if not isinstance(layer, nn.Sequential):  # merges patches
-                x = self._by_frame(layer, x)
+                x = self._by_frame(layer, x, (x.shape[2], x.shape[3]))
             elif self.recompute and self.training:
                 for block in layer:
                     x = checkpoint(block, x, use_reentrant=False)
@@ -95,11 +93,14 @@ class VideoSwin(nn.Module):
         return Stages(maps)
 
     @staticmethod
-    def _by_frame(work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """What sees one frame at a time, on a few of them where no gradient is asked for; (B, T, ...) to the same."""
-        if torch.is_grad_enabled():
-            return work(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        return by_parts(lambda images: [work(images)], FRAMES_AT_ONCE, x.flatten(0, 1))[0].unflatten(0, x.shape[:2])
+    def _by_frame(work: Callable[[Tensor], Tensor], x: Tensor, cells: tuple[int, int]) -> Tensor:
+        """What sees one frame at a time, on a few of them where no gradient is asked for; (B, T, ...) to the same.
+
+        `cells` are rows and columns of what a frame becomes at the finest.
+        """
+        images = x.flatten(0, 1)
+        at_once = frames_at_once([cells], 1, images.shape[0], x.device)
+        return by_parts(lambda part: [work(part)], at_once, images)[0].unflatten(0, x.shape[:2])
 
 
 class ImageEncoder(nn.Module):

@@ -39,3 +39,13 @@ def test_every_command_explains_itself_with_an_example(path: tuple[str, ...]) ->
     assert result.exit_code == 0
     assert "sgmg " + " ".join(path) in result.output.replace("Usage: ", "")
     assert "Example" in result.output
+
+
+def test_what_an_extra_brings_is_asked_for_in_a_sentence() -> None:
+    code = (
+        "import sys; sys.argv = ['sgmg', 'train', 'recipes/sgmg_lite.yaml']; sys.modules['lightning'] = None\n"
+        "import sgmg.cli; sgmg.cli.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "Error: This needs lightning: install it with pip install 'sgmg[train]'.\n"

@@ -1,6 +1,7 @@
 """The commands: parse, call, print. No logic, and no heavy import before a command needs it."""
 
 import logging
+import re
 import signal
 import sys
 import warnings
@@ -94,11 +95,26 @@ def main() -> None:
     warnings.showwarning = show
     try:
         app()
+    except ModuleNotFoundError as error:
+        package = (error.name or "sgmg").partition(".")[0]
+        if package == "sgmg":
+            raise
+        typer.echo(f"Error: {_how_to_get(package)}", err=True)
+        sys.exit(2)
     except Exception as error:
         if not isinstance(error, _errors_that_users_mend()):
             raise
         typer.echo(f"Error: {_sentence(error)}", err=True)
         sys.exit(2)
+
+
+def _how_to_get(package: str) -> str:
+    """What to install for a package that is not there: the extra that brings it, where one does by that name."""
+    from importlib.metadata import requires
+
+    brought = rf"{re.escape(package)}\b.*extra == ['\"](?!dev)(\w+)"  # dev has all others in it
+    extra = next((found[1] for line in requires("sgmg") or () if (found := re.match(brought, line))), None)
+    return f"This needs {package}: install it with pip install {repr(f'sgmg[{extra}]') if extra else package}."
 
 
 def _sentence(error: Exception) -> str:

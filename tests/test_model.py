@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from conftest import tiny_config, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
 from sgmg.model import ModelError, SgMg, SgMgConfig
-from sgmg.model.attention import attend
 from sgmg.model.fusion import gaussian_chain
 from sgmg.model.motion import correlate, directions, displacement
 from sgmg.model.portable import portable_operators
@@ -84,18 +82,6 @@ def test_temporal_layers_say_the_same_in_training_where_short_clips_read_only_th
     assert trained.requires_grad
     with torch.no_grad():
         torch.testing.assert_close(model(clip, None, *text)[0].patch_masks, trained.detach(), rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("mask", ["none", "bool", "float"])
-def test_attention_to_few_keys_is_scaled_dot_product_attention(mask: str) -> None:
-    query, key, value = (torch.randn(2, 4, n, 8, requires_grad=True) for n in (30, 5, 5))
-    read = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 0, 1, 1]], dtype=torch.bool)[:, None, None]
-    masks = {"none": None, "bool": read, "float": torch.randn(2, 1, 1, 5)}
-    results = []
-    for attention in (attend, F.scaled_dot_product_attention):
-        result = attention(query, key, value, masks[mask], 0.0)
-        results.append([result, *torch.autograd.grad(result.square().sum(), (query, key, value))])
-    torch.testing.assert_close(*results)
 
 
 @torch.no_grad()

@@ -1,38 +1,10 @@
 """Multi-head attention by the fast parts of the library, whatever the batch and the precision."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.onednn import linear
-
-#: Up to so many keys, CPUs are faster with attention as it is written, in training.
-FEW_KEYS = 64
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """Scaled dot-product attention, by the fastest way there is here.
-
-    PyTorch's own is made for many keys: on CPUs its gradient takes longer than that of attention as it is written where
-    the keys are an expression's words.
-
-    Args:
-        query: (n, heads, Q, c).
-        key, value: (n, heads, K, c).
-        mask: (n, 1, 1, K) bool, True on what is read, or float, added to the scores.
-        dropout: share of the weights that is left out.
-
-    Returns:
-        (n, heads, Q, c).
-    """
-    if not torch.is_grad_enabled() or query.device.type != "cpu" or key.shape[2] > FEW_KEYS:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
-    if mask is not None:
-        scores = scores.masked_fill(mask.logical_not(), -math.inf) if mask.dtype == torch.bool else scores + mask
-    return F.dropout(scores.softmax(-1), dropout) @ value
 
 
 class MultiheadAttention(nn.MultiheadAttention):
@@ -67,7 +39,8 @@ class MultiheadAttention(nn.MultiheadAttention):
         if mask is not None:
             mask = mask.logical_not() if mask.dtype == torch.bool else mask.to(queries.dtype)
             mask = mask[:, None, None]
-        read = attend(queries, keys, values, mask, self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
         return self.out_proj(read.transpose(1, 2).flatten(2))
 
     def weights(self, query: Tensor, key: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:

@@ -273,6 +273,17 @@ def test_unknown_keys_in_the_file_are_named(settings: dict[str, Any], tmp_path: 
         read_recipe(tmp_path / "missing.yaml")
 
 
+@pytest.mark.parametrize("content", [None, 3, [], [3]])
+@pytest.mark.parametrize("section", ["losses", "trainer", "data", "data.synthetic"])
+def test_a_section_without_settings_is_named(
+    settings: dict[str, Any], tmp_path: Path, section: str, content: object
+) -> None:
+    within, _, name = section.rpartition(".")
+    (settings[within] if within else settings)[name] = content
+    with pytest.raises(InputError, match=rf"recipe\.yaml: {section} holds no settings"):
+        recipe_of(settings, tmp_path)
+
+
 def test_a_model_folder_brings_its_own_configuration(settings: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"leave out model\.hidden_size, or model\.pretrained"):
         train(recipe_of(settings, tmp_path, "model.hidden_size=64"))

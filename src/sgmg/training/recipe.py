@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -146,7 +146,11 @@ def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequen
         if not re.match(r"[\w.]+=", change):
             raise InputError(f"{change!r} changes nothing: write key=value, such as trainer.max_steps=1000.")
     try:
-        return parser.instantiate(parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)]))
+        values = parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)])
+        for section in parser.groups or ():  # the parser takes anything for a whole section
+            if not isinstance(values.get(section), Namespace):
+                raise InputError(f"{path}: {section} holds no settings: give it some, or leave it out.")
+        return parser.instantiate(values)
     except InputError:
         raise
     except UnicodeDecodeError as error:

@@ -148,7 +148,7 @@ def read_settings(parser: ArgumentParser, kind: str, path: Path, changes: Sequen
     try:
         values = parser.parse_args([f"--{kind}={path}", *(f"--{change}" for change in changes)])
         for section in parser.groups or ():  # the parser takes anything for a whole section
-            if not isinstance(values.get(section), Namespace):
+            if section in values and not isinstance(values[section], Namespace):
                 raise InputError(f"{path}: {section} holds no settings: give it some, or leave it out.")
         return parser.instantiate(values)
     except InputError:

@@ -87,8 +87,9 @@ def test_a_linear_layer_in_bfloat16_follows_its_weights() -> None:
     layer, x = Linear(4, 4), torch.randn(3, 4)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
-        layer.weight.zero_()  # weights that were cast before are not used again
-        layer.bias.zero_()
+    torch.nn.init.zeros_(layer.weight)  # weights that were cast before are not used again
+    torch.nn.init.zeros_(layer.bias)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert not layer(x).any()
 
 

@@ -76,7 +76,7 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
     last_x, last_y, stride, start = of_level.T[:, None, :, None].expand(4, heads, levels, points)
     last = torch.stack((last_x, last_y))
     stride, start = stride * heads, start * heads + torch.arange(heads)[:, None, None]
-    corner = torch.stack((torch.zeros_like(stride), torch.full_like(stride, heads), stride, stride + heads), 1)
+    corner = torch.stack((torch.zeros_like(stride), torch.full_like(stride, heads), stride, stride + heads), 1).int()
     # The corners beyond the last border count nothing, but must be in the table.
     table = value.new_zeros(sum(lengths) + shapes[-1][1] + 3, heads, channels)
     maps = [
@@ -91,8 +91,8 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
         torch.minimum(place.add_(1).clamp_(min=0), last, out=place)  # in a map with its border
         low = place.floor()
         x, y = place.sub_(low).unbind(1)  # (Q, heads, levels, points)
-        row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads)
-        rows = (row[:, :, None] + corner).to(torch.int32)  # (Q, heads, 4, levels, points)
+        row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads).int()
+        rows = row[:, :, None] + corner  # (Q, heads, 4, levels, points)
         below = y * weight
         over = weight - below
         shares[:, :, 1] = over * x

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from sgmg.model.attention import MultiheadAttention
 from sgmg.model.config import SgMgConfig
-from sgmg.model.portable import fourier, inverse_fourier
+from sgmg.model.half_spectrum import add_map_of, half_spectrum, halves
+from sgmg.model.onednn import linear
+from sgmg.model.portable import fourier, inverse_fourier, is_portable
 from sgmg.model.text import TextFeatures
 
 
@@ -77,10 +79,14 @@ class SpectralFilter(LevelFilter):
         """How much of the Gaussian is taken away from the spectrum of features (n, d, h, w): (n, 1) in [0, 1]."""
         if torch.is_grad_enabled():
             return self.attenuation(self.attenuation_conv(x).mean((2, 3)))
-        # Of a convolution only the mean is asked for, which is its product with the means of what each weight sees.
-        h, w = x.shape[2:]
-        rows = torch.stack([x[:, :, i : h - 2 + i].mean(2) for i in range(3)], 2)  # (n, d, 3, w)
-        seen = torch.stack([rows[..., i : w - 2 + i].mean(3) for i in range(3)], 3)  # (n, d, 3, 3)
+        rows, columns = (_means_of_neighbours(side, x.device) for side in x.shape[2:])
+        return self._amount_of(rows @ x @ columns.T)
+
+    def _amount_of(self, seen: Tensor) -> Tensor:
+        """`amount` from the means (n, d, 3, 3) of what each weight of the convolution sees.
+
+        Of the convolution only the mean is asked for, and that is its product with these.
+        """
         return self.attenuation(self.attenuation_conv(seen)[..., 0, 0])
 
     def counted_parameters(self) -> int:
@@ -89,15 +95,55 @@ class SpectralFilter(LevelFilter):
 
     def forward(self, x: Tensor, bump: Tensor) -> Tensor:
         """Features (n, d, h, w) and the level's Gaussian (1, 1, h, w) to features of the same shape."""
+        if not (torch.is_grad_enabled() or is_portable() or x.device.type != "cpu"):
+            return self._by_halves(x.permute(0, 2, 3, 1).contiguous(), bump[0]).permute(0, 3, 1, 2)
         with torch.autocast(x.device.type, enabled=False):
             whole = x.float()
             kept = 1 - self.amount(whole)[..., None, None] * bump
             parts = torch.cat([part * kept for part in fourier(whole)], 1)  # (n, 2d, h, w)
-        # In training all of it is float32: gradients of the spectrum have a range of their own.
-        with torch.autocast(x.device.type, enabled=not self.training and torch.is_autocast_enabled(x.device.type)):
+        with self._precision(x):
             parts = self.conv2(F.relu(self.conv1(parts), inplace=not torch.is_grad_enabled())).float()
         with torch.autocast(x.device.type, enabled=False):
             return (whole + inverse_fourier(*parts.chunk(2, 1))).to(x.dtype)
+
+    def _precision(self, x: Tensor) -> torch.autocast:
+        """Of the convolutions. In training it is float32: gradients of the spectrum have a range of their own."""
+        kind = x.device.type
+        return torch.autocast(kind, enabled=not self.training and torch.is_autocast_enabled(kind))
+
+    def _by_halves(self, x: Tensor, bump: Tensor) -> Tensor:
+        """`forward` for (n, h, w, d) and (1, h, w), from half of the spectrum.
+
+        Opposite frequencies have the same real part and the other sign of the imaginary part: the first convolution is
+        a product with each part, of which the one frequency takes the sum, the other the difference. The second is
+        linear, and of its result only what is conjugate to its opposite counts.
+        """
+        n, h, w, d = x.shape
+        with torch.autocast("cpu", enabled=False):
+            whole = x.float()
+            rows, columns = (_means_of_neighbours(side, x.device) for side in (h, w))
+            seen = columns @ (rows @ whole.view(n, h, w * d)).view(n, 3, w, d)  # (n, 3, 3, d)
+            kept = 1 - self._amount_of(seen.permute(0, 3, 1, 2))[..., None] * bump  # (n, h, w)
+            real, imaginary = half_spectrum(whole)  # (n, h // 2 + 1, w, d)
+        with self._precision(x):
+            of_real, of_imaginary = self.conv1.weight[..., 0, 0].chunk(2, 1)
+            even, odd = linear(real, of_real), linear(imaginary, of_imaginary)  # (n, h // 2 + 1, w, 2d)
+            assert self.conv1.bias is not None and self.conv2.bias is not None
+            bias = self.conv1.bias.to(even.dtype)
+            kept, opposite_kept = (share[..., None] for share in halves(kept.to(even.dtype)))
+            hidden = torch.addcmul(bias, even + odd, kept).relu_()
+            opposite = torch.addcmul(bias, even.sub_(odd), opposite_kept).relu_()
+            to_real, to_imaginary = (self.conv2.weight[..., 0, 0] / 2).chunk(2)
+            real = linear(hidden + opposite, to_real, self.conv2.bias[:d]).float()
+            imaginary = linear(hidden.sub_(opposite), to_imaginary).float()
+        with torch.autocast("cpu", enabled=False):
+            return add_map_of(real, imaginary, whole).to(x.dtype)
+
+
+def _means_of_neighbours(size: int, device: torch.device) -> Tensor:
+    """What averages the cells that each weight of a kernel of 3 sees along a side without padding: (3, size)."""
+    cell, weight = torch.arange(size, device=device), torch.arange(3, device=device)[:, None]
+    return ((cell >= weight) & (cell < size - 2 + weight)).float() / (size - 2)
 
 
 class ConvolutionFilter(LevelFilter):

@@ -58,7 +58,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: Ac
         return _ACTIVATIONS[activation](F.linear(x, weight, bias))
     dtype = _computed_in(x)
     bias = None if bias is None else bias.to(dtype)
-    return _linear(x, weight.to(dtype), bias, activation)
+    # Of weights in another order oneDNN has an implementation for reference only, some hundred times as slow.
+    return _linear(x, weight.to(dtype).contiguous(), bias, activation)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:

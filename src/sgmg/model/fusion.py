@@ -128,7 +128,8 @@ class SpectralFilter(LevelFilter):
         with self._precision(x):
             of_real, of_imaginary = self.conv1.weight[..., 0, 0].chunk(2, 1)
             even, odd = linear(real, of_real), linear(imaginary, of_imaginary)  # (n, h // 2 + 1, w, 2d)
-            assert self.conv1.bias is not None and self.conv2.bias is not None
+            assert self.conv1.bias is not None
+            assert self.conv2.bias is not None
             bias = self.conv1.bias.to(even.dtype)
             kept, opposite_kept = (share[..., None] for share in halves(kept.to(even.dtype)))
             hidden = torch.addcmul(bias, even + odd, kept).relu_()

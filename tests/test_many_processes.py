@@ -116,7 +116,7 @@ def test_spread_weights_train_as_whole_ones_and_either_goes_on_from_the_other(
     for name in ("train/loss", "train/gradient_norm"):
         assert logged(tmp_path / "run", name) == pytest.approx(logged(tmp_path / "straight", name), rel=1e-4)
     # A pixel may change sides by rounding, 0.002 of J&F; two steps of training are 0.7.
-    assert logged(tmp_path / "run", "val/J&F") == pytest.approx(logged(tmp_path / "straight", "val/J&F"), abs=0.05)
+    assert logged(tmp_path / "run", "val/J&F") == pytest.approx(logged(tmp_path / "straight", "val/J&F"), abs=0.02)
     for folder in ("model", "best"):
         run, straight = (tmp_path / name for name in ("run", "straight"))
         assert apart(run, straight, folder) < 0.02 * apart(run, tmp_path / "start", folder)

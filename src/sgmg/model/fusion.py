@@ -87,7 +87,8 @@ class SpectralFilter(LevelFilter):
 
         Of the convolution only the mean is asked for, and that is its product with these.
         """
-        return self.attenuation(self.attenuation_conv(seen)[..., 0, 0])
+        weight, bias = self.attenuation_conv.weight, self.attenuation_conv.bias
+        return self.attenuation(F.linear(seen.flatten(1), weight.flatten(1), bias))
 
     def counted_parameters(self) -> int:
         """As the paper counts: without the gate's 3x3 convolution."""

@@ -5,12 +5,13 @@ transform asks for no more than the mean of both. On a CPU products are several 
 numbers is none that the layers before and after it work in: here cells stay rows and channels columns.
 """
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from sgmg.model.portable import waves
 
 
 def half_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,9 +24,9 @@ def half_spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
         its real and its imaginary part, each (n, h // 2 + 1, w, d).
     """
     n, h, w, d = x.shape
-    waves = _waves(h, w)
-    columns = (waves.down @ x.reshape(n, h, w * d)).view(-1, 2 * w, d)  # of each row of frequencies
-    real, imaginary = (torch.bmm(wave.expand(len(columns), -1, -1), columns) for wave in waves.across)
+    by = _transforms(h, w)
+    columns = (by.down @ x.reshape(n, h, w * d)).view(-1, 2 * w, d)  # of each row of frequencies
+    real, imaginary = (torch.bmm(wave.expand(len(columns), -1, -1), columns) for wave in by.across)
     return real.view(n, -1, w, d), imaginary.view(n, -1, w, d)
 
 
@@ -40,11 +41,11 @@ def add_map_of(real: Tensor, imaginary: Tensor, x: Tensor) -> Tensor:
         (n, h, w, d).
     """
     n, h, w, d = x.shape
-    waves = _waves(h, w)
+    by = _transforms(h, w)
     rows = n * (h // 2 + 1)
-    of_real, of_imaginary = (wave.expand(rows, -1, -1) for wave in waves.back)
+    of_real, of_imaginary = (wave.expand(rows, -1, -1) for wave in by.back)
     columns = torch.bmm(of_real, real.reshape(rows, w, d)).baddbmm_(of_imaginary, imaginary.reshape(rows, w, d))
-    up = waves.up.expand(n, -1, -1)
+    up = by.up.expand(n, -1, -1)
     return torch.baddbmm(x.reshape(n, h, w * d), up, columns.view(n, -1, w * d)).view(x.shape)
 
 
@@ -59,7 +60,7 @@ def halves(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class _Waves:
+class _Transforms:
     """The matrices of the transforms of maps (h, w), with r = h // 2 + 1 rows of frequencies.
 
     Attributes:
@@ -77,24 +78,17 @@ class _Waves:
 
 
 @lru_cache(maxsize=32)
-def _waves(h: int, w: int) -> _Waves:
+def _transforms(h: int, w: int) -> _Transforms:
+    cpu = torch.device("cpu")
+    (cos_y, sin_y), (cos_x, sin_x) = ((cos, -minus_sin) for cos, minus_sin in (waves(h, cpu), waves(w, cpu)))
     rows = h // 2 + 1
-    (cos_y, sin_y), (cos_x, sin_x) = _turns(h), _turns(w)
-    counted = torch.full((rows,), 2.0, dtype=torch.float64)
-    counted[0] = 1  # opposite to itself, as is the middle row of an even number
+    share = torch.full((rows,), 2 / (h * w), device=cpu)
+    share[0] /= 2  # opposite to itself, as is the middle row of an even number
     if h % 2 == 0:
-        counted[-1] = 1
-    share = counted / (h * w)
-    return _Waves(
-        down=torch.stack((cos_y[:rows], -sin_y[:rows]), 1).flatten(0, 1).float(),
-        across=(torch.cat((cos_x, sin_x), 1).float(), torch.cat((-sin_x, cos_x), 1).float()),
-        back=(torch.cat((cos_x, sin_x)).float(), torch.cat((-sin_x, cos_x)).float()),
-        up=torch.stack((cos_y[:, :rows] * share, -sin_y[:, :rows] * share), 2).flatten(1).float(),
+        share[-1] /= 2
+    return _Transforms(
+        down=torch.stack((cos_y[:rows], -sin_y[:rows]), 1).flatten(0, 1),
+        across=(torch.cat((cos_x, sin_x), 1), torch.cat((-sin_x, cos_x), 1)),
+        back=(torch.cat((cos_x, sin_x)), torch.cat((-sin_x, cos_x))),
+        up=torch.stack((cos_y[:, :rows] * share, -sin_y[:, :rows] * share), 2).flatten(1),
     )
-
-
-def _turns(size: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of 2π · j · k / size: (size, size) each, float64."""
-    place = torch.arange(size)
-    angle = torch.remainder(place[:, None] * place, size).double() * (2 * math.pi / size)
-    return angle.cos(), angle.sin()

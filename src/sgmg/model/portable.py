@@ -58,7 +58,7 @@ def fourier(x: Tensor) -> tuple[Tensor, Tensor]:
     if not is_portable():
         spectrum = torch.fft.fft2(x)
         return spectrum.real, spectrum.imag
-    rows, columns = (_waves(side, x.device) for side in x.shape[2:])
+    rows, columns = (waves(side, x.device) for side in x.shape[2:])
     return _product((x @ columns[0], x @ columns[1]), rows)
 
 
@@ -66,13 +66,13 @@ def inverse_fourier(real: Tensor, imaginary: Tensor) -> Tensor:
     """The real part of `torch.fft.ifft2` of maps (n, C, h, w)."""
     if not is_portable():
         return torch.fft.ifft2(torch.complex(real, imaginary)).real
-    (cos_y, sin_y), (cos_x, sin_x) = (_waves(side, real.device) for side in real.shape[2:])
+    (cos_y, sin_y), (cos_x, sin_x) = (waves(side, real.device) for side in real.shape[2:])
     # With waves that turn the other way, whose sine has the other sign.
     across = real @ cos_x + imaginary @ sin_x, imaginary @ cos_x - real @ sin_x
     return (cos_y @ across[0] + sin_y @ across[1]) / (real.shape[2] * real.shape[3])
 
 
-def _waves(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def waves(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Real and imaginary part of exp(-2πi · j · k / size): (size, size) each, float32."""
     place = torch.arange(size, device=device)
     # Whole turns are taken out while numbers are whole: no angle loses digits.
@@ -80,9 +80,9 @@ def _waves(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return angle.cos(), -angle.sin()
 
 
-def _product(x: tuple[Tensor, Tensor], waves: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _product(x: tuple[Tensor, Tensor], rows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Complex product of waves (h, h) with maps (n, C, h, w)."""
-    (real, imaginary), (cos, sin) = x, waves
+    (real, imaginary), (cos, sin) = x, rows
     return cos @ real - sin @ imaginary, cos @ imaginary + sin @ real
 
 

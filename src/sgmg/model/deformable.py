@@ -19,6 +19,8 @@ Shapes = list[tuple[int, int]]
 
 #: Cells that go through a wide layer at once where no gradient is asked for.
 ROWS_AT_ONCE = 2048
+#: Cells that look around at once where no gradient is asked for: what they compute with stays in a processor's cache.
+QUERIES_AT_ONCE = 1024
 
 
 def sample_levels(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -60,14 +62,14 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
 
     Args:
         value, shapes: as for `sample_levels`.
-        places: (n, Q, 2, heads, levels, points), x then y in each level's cells, 0 at the centre of the first one;
+        places: (n, Q, 2, heads, levels, points), x then y in each level's cells, 1 at the centre of the first one;
             overwritten.
         weights: (n, Q, heads, levels, points).
 
     Returns:
         (n, Q, heads · c).
     """
-    _, _, heads, channels = value.shape
+    n, _, heads, channels = value.shape
     levels, points = places.shape[4:]
     lengths = [(h + 2) * (w + 2) for h, w in shapes]
     first = [0, *itertools.accumulate(lengths)]
@@ -83,31 +85,32 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
         part.view(h + 2, w + 2, heads, channels)
         for part, (h, w) in zip(table[: sum(lengths)].split(lengths), shapes, strict=True)
     ]
-    shares = value.new_empty(places.shape[1], heads, 4, levels, points)
+    shares = value.new_empty(min(QUERIES_AT_ONCE, places.shape[1]), heads, 4, levels, points)
     output = []
-    for cells, place, weight in zip(value, places, weights, strict=True):  # frame by frame: small is fast
+    for cells, whole_place, whole_weight in zip(value, places, weights, strict=True):
         for bordered, level in zip(maps, cells.split([h * w for h, w in shapes]), strict=True):
             bordered[1:-1, 1:-1] = level.view(bordered[1:-1, 1:-1].shape)
-        torch.minimum(place.add_(1).clamp_(min=0), last, out=place)  # in a map with its border
-        low = place.floor()
-        x, y = place.sub_(low).unbind(1)  # (Q, heads, levels, points)
-        row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads).int()
-        rows = row[:, :, None] + corner  # (Q, heads, 4, levels, points)
-        below = y * weight
-        over = weight - below
-        shares[:, :, 1] = over * x
-        shares[:, :, 0] = over - over * x
-        shares[:, :, 3] = below * x
-        shares[:, :, 2] = below - below * x
-        output.append(
-            F.embedding_bag(
-                rows.flatten(2).flatten(0, 1),
-                table.flatten(0, 1),
-                mode="sum",
-                per_sample_weights=shares.flatten(2).flatten(0, 1),
-            ).view(-1, heads * channels)
-        )
-    return torch.stack(output)
+        for place, weight in zip(whole_place.split(QUERIES_AT_ONCE), whole_weight.split(QUERIES_AT_ONCE), strict=True):
+            low = place.clamp_(torch.zeros_like(last), last).floor()
+            x, y = place.sub_(low).unbind(1)  # (q, heads, levels, points)
+            row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads).int()
+            rows = row[:, :, None] + corner  # (q, heads, 4, levels, points)
+            share = shares[: len(place)]
+            below = y * weight
+            over = weight - below
+            right = over * x
+            share[:, :, 1], share[:, :, 0] = right, over.sub_(right)
+            right = below * x
+            share[:, :, 3], share[:, :, 2] = right, below.sub_(right)
+            output.append(
+                F.embedding_bag(
+                    rows.flatten(2).flatten(0, 1),
+                    table.flatten(0, 1),
+                    mode="sum",
+                    per_sample_weights=share.flatten(2).flatten(0, 1),
+                )
+            )
+    return torch.cat(output).view(n, -1, heads * channels)
 
 
 class DeformableAttention(nn.Module):
@@ -179,7 +182,7 @@ class DeformableAttention(nn.Module):
         """`samples` around reference points, in cells and in the order that makes arithmetic on them fast.
 
         Returns:
-            (n, Q, 2, heads, levels, points) places, x then y, in each level's cells, 0 at the centre of the first one,
+            (n, Q, 2, heads, levels, points) places, x then y, in each level's cells, 1 at the centre of the first one,
             and (n, Q, heads, levels, points) weights.
         """
         n, queries, _, _ = reference.shape
@@ -190,14 +193,14 @@ class DeformableAttention(nn.Module):
             for x in (self.sampling_offsets.weight, self.sampling_offsets.bias)
         )
         offsets = linear(query, weight, bias).flatten(0, 1).to(reference.dtype)
-        centre = reference * reference.new_tensor([(w, h) for h, w in shapes]) - 0.5  # (n, Q, levels, 2)
+        centre = reference * reference.new_tensor([(w, h) for h, w in shapes]) + 0.5  # (n, Q, levels, 2)
         # Each level's centre to its samples: a product with ones and zeros is the fastest way to repeat numbers.
         level = torch.eye(self.levels, device=query.device)[:, None, None, None, :, None]
         axis = torch.eye(2, device=query.device)[None, :, :, None, None, None]
         spread = (level * axis).expand(-1, -1, -1, *sampling).reshape(self.levels * 2, -1)
         with torch.autocast(query.device.type, enabled=False):  # places are float32
             places = torch.addmm(offsets, centre.flatten(2).flatten(0, 1), spread)
-        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1)
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1, dtype=torch.float32)
         return places.view(n, queries, 2, *sampling), weights.view(n, queries, *sampling)
 
 

@@ -9,6 +9,7 @@ clip's size is held but the clip itself.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,8 @@ from sgmg.model.portable import is_portable
 
 #: Tokens that go through a block at once where no gradient is asked for.
 TOKENS_AT_ONCE = 8192
+#: A CPU's attention in bfloat16 takes half as long again where the keys are no multiple of this.
+KEYS_TOGETHER = 16
 #: What is added to the scores between cells of a window that are no neighbours, as published.
 APART = -100.0
 
@@ -80,19 +83,23 @@ class WindowAttention(ShiftedWindowAttention3d):
     def layout(self, size: Sequence[int]) -> "WindowLayout":
         """How a clip of (frames, rows, columns) is cut into windows."""
         # A clip no longer than the window is one window, and needs no shift.
-        window = [min(whole, side) for whole, side in zip(self.window_size, size, strict=True)]
-        shift = [
+        window = tuple(min(whole, side) for whole, side in zip(self.window_size, size, strict=True))
+        shift = tuple(
             s if side > whole else 0 for s, whole, side in zip(self.shift_size, self.window_size, size, strict=True)
-        ]
-        return WindowLayout(list(size), window, shift)
+        )
+        return WindowLayout(tuple(size), window, shift)
 
     def _attend(self, windows: Tensor, bias: Tensor) -> Tensor:
         """Windows (n, tokens, C) and what is added to their scores to (n, tokens, C)."""
         return self.proj(self.read(self.qkv(windows), bias))
 
     def read(self, projected: Tensor, bias: Tensor) -> Tensor:
-        """Queries, keys and values (n, tokens, 3C) and what is added to scores to what is read, (n, tokens, C)."""
+        """Queries, keys and values (n, keys, 3C) and what is added to scores to what is read, (n, tokens, C).
+
+        There may be more keys than tokens that read them: what is added, (1 or n, heads, tokens, keys), says how many.
+        """
         query, key, value = projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query = query[:, :, : bias.shape[2]]
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
         return read.transpose(1, 2).flatten(2)
 
@@ -112,18 +119,16 @@ class WindowBlock(SwinTransformerBlock):
             x = x + self.stochastic_depth(self.attn(self.norm1(x)))
             return x + self.stochastic_depth(self.mlp(self.norm2(x)))
         layout = self.attn.layout(x.shape[1:4])
-        token = torch.arange(math.prod(layout.size), device=x.device).view(1, *layout.size, 1)
-        token = F.pad(token, layout.padding, value=-1)  # where each window's tokens are in the clip; -1 is padding
-        if any(layout.shift):
-            token = token.roll([-s for s in layout.shift], (1, 2, 3))
-        token = into_windows(token, layout)[0, ..., 0]  # (windows in time, down, across, tokens of a window)
-        bias = self.attn.get_relative_position_bias(layout.window)
-        at_once = max(1, TOKENS_AT_ONCE // math.prod(layout.window))
+        tokens = window_tokens(layout, x.device)
+        bias = self.attn.get_relative_position_bias(layout.window).to(x.dtype)
+        beyond = [0, tokens.shape[-1] - bias.shape[-1]]
+        bias = F.pad(bias, beyond, value=-math.inf)  # nobody reads what is beyond a window
+        at_once = max(1, TOKENS_AT_ONCE // tokens.shape[-1])
         for clip in x:
             cells = clip.view(-1, x.shape[-1])
             for place, mask in window_groups(layout, x.device):
-                added = (bias if mask is None else bias + mask).to(x.dtype)
-                for windows in token[place].flatten(0, 2).split(at_once):
+                added = bias if mask is None else bias + F.pad(mask.to(x.dtype), beyond)
+                for windows in tokens[place].flatten(0, 2).split(at_once):
                     self._replace(cells, windows, added)
         return x
 
@@ -131,21 +136,22 @@ class WindowBlock(SwinTransformerBlock):
         """Put the block's output in the place of its input in some windows, which nothing else looks at.
 
         Args:
-            cells: (T·H·W, C); windows: (n, tokens) indices of cells, -1 on padding; bias: added to their scores.
+            cells: (T·H·W, C).
+            windows: (n, keys) of `window_tokens`.
+            bias: (1, heads, tokens, keys) added to their scores.
         """
-        there = windows.flatten()
+        tokens = bias.shape[2]
+        there = windows[:, :tokens].flatten()
         real = there >= 0
         whole = bool(real.all())
+        x = cells[windows.clamp(min=0)]
+        normed = self.norm1(x)
+        if not whole:  # what is outside of the clip is zeros after the norm
+            normed.masked_fill_((windows < 0)[..., None], 0)
+        read = self.attn.read(self.attn.qkv(normed), bias)
+        x = (x[:, :tokens] + self.attn.proj(read)).flatten(0, 1)
         if not whole:
-            there = there[real]
-        x = cells[there]
-        projected = self.attn.qkv(self.norm1(x))
-        if not whole:  # padding is zeros, of which the projection leaves its bias
-            spread = self.attn.qkv.bias.to(projected.dtype).repeat(windows.numel(), 1)
-            spread[real] = projected
-            projected = spread
-        read = self.attn.read(projected.view(*windows.shape, -1), bias).flatten(0, 1)
-        x = x + self.attn.proj(read if whole else read[real])
+            x, there = x[real], there[real]
         first, _, _, last, _ = self.mlp
         cells[there] = x + last(first(self.norm2(x), "gelu"))
 
@@ -191,9 +197,9 @@ class WindowLayout:
         shift: by how much the clip is rolled before it is cut.
     """
 
-    size: list[int]
-    window: list[int]
-    shift: list[int]
+    size: tuple[int, ...]
+    window: tuple[int, ...]
+    shift: tuple[int, ...]
 
     @property
     def counts(self) -> list[int]:
@@ -214,6 +220,22 @@ def into_windows(x: Tensor, layout: WindowLayout) -> Tensor:
     return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4, 6)
 
 
+@lru_cache(maxsize=8)  # a network's four stages, shifted or not
+def window_tokens(layout: WindowLayout, device: torch.device) -> Tensor:
+    """Where the tokens of each window are in the clip.
+
+    Returns:
+        (windows in time, down, across, keys) indices of cells, int32: the tokens of a window, then, on a CPU, what
+        makes their number a round one. -1 on what is not in the clip.
+    """
+    cell = torch.arange(math.prod(layout.size), dtype=torch.int32, device=device).view(1, *layout.size, 1)
+    cell = F.pad(cell, layout.padding, value=-1)
+    if any(layout.shift):
+        cell = cell.roll([-s for s in layout.shift], (1, 2, 3))
+    tokens = into_windows(cell, layout)[0, ..., 0]
+    return F.pad(tokens, [0, -tokens.shape[-1] % KEYS_TOGETHER if device.type == "cpu" else 0], value=-1)
+
+
 def window_groups(layout: WindowLayout, device: torch.device) -> Iterator[tuple[tuple[slice, ...], Tensor | None]]:
     """Windows that share a mask: where they are among all windows, and what is added to their scores.
 
@@ -232,7 +254,7 @@ def window_groups(layout: WindowLayout, device: torch.device) -> Iterator[tuple[
         yield places, window_mask(layout.window, rolled, device) if any(rolled) else None
 
 
-def window_mask(window: list[int], rolled: tuple[int, ...], device: torch.device) -> Tensor:
+def window_mask(window: Sequence[int], rolled: tuple[int, ...], device: torch.device) -> Tensor:
     """What keeps cells apart in a window whose last `rolled` cells of each side come from the other end.
 
     Returns:

@@ -22,7 +22,6 @@ from torchvision.ops import StochasticDepth
 
 from sgmg.data.sample import Sample
 from sgmg.model import SgMg
-from sgmg.model.positions import cell_positions
 from sgmg.model.published import ALIAS, NAMES, load_published, our_name
 from sgmg.training.batch import Targets, normalised_boxes
 from sgmg.training.losses import Criterion
@@ -91,10 +90,12 @@ def check_inference(fixture: Path, variant: str) -> dict[str, float]:
     }
     if "queries" in case:
         fused = model.fuse(visual, text)
-        level_masks = [mask.repeat_interleave(visual.frames, 0) for mask in model.level_masks(visual)]
-        positions = [cell_positions(mask, model.config.hidden_size) for mask in level_masks]
-        sentence = text.sentence.repeat_interleave(visual.frames, 0)
-        output = model.transformer(fused, level_masks, positions, sentence)
+        cells = model.transformer.cells(model.level_masks(visual))
+        output = model.transformer(
+            fused,
+            cells.each(lambda x: x.repeat_interleave(visual.frames, 0)),
+            text.sentence.repeat_interleave(visual.frames, 0),
+        )
         named = {
             "stage": visual.stages,
             "spectral_in": visual.levels,

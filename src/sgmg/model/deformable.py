@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sgmg.model.attention import MultiheadAttention
+from sgmg.model.cells import Cells, Shapes
 from sgmg.model.config import SgMgConfig
 from sgmg.model.onednn import Linear, linear
 from sgmg.model.portable import sizes_like
-
-Shapes = list[tuple[int, int]]
 
 #: Cells that go through a wide layer at once where no gradient is asked for.
 ROWS_AT_ONCE = 2048
@@ -338,21 +337,15 @@ class MLP(nn.Sequential):
 
 @dataclass
 class EncodedLevels:
-    """Levels of n frames after the encoder, their S cells one after another: what the decoder reads.
+    """Levels of n frames after the encoder: what the decoder reads.
 
     Attributes:
         memory: (n, S, d).
-        position: (n, S, d) positions, with the levels' embeddings.
-        padding_mask: (n, S) bool, True on padding.
-        ratios: (n, levels, 2) unpadded shares of width and height.
-        shapes: (h, w) of each level.
+        cells: where they are, in each of the n frames.
     """
 
     memory: Tensor
-    position: Tensor
-    padding_mask: Tensor
-    ratios: Tensor
-    shapes: Shapes
+    cells: Cells
 
 
 @dataclass
@@ -395,56 +388,48 @@ class DeformableTransformer(nn.Module):
             if index == 0:  # boxes start small
                 nn.init.constant_(last.bias[2:], -2.0)
 
-    def forward(
-        self, levels: list[Tensor], padding_masks: list[Tensor], positions: list[Tensor], sentence: Tensor
-    ) -> TransformerOutput:
+    def cells(self, padding_masks: list[Tensor]) -> Cells:
+        """The cells of levels with padding masks (n, h, w)."""
+        return Cells.of(padding_masks, self.level_embedding)
+
+    def forward(self, levels: list[Tensor], cells: Cells, sentence: Tensor) -> TransformerOutput:
         """Encode the levels and decode the queries.
 
         Args:
-            levels: one (n, d, h, w) a level; padding_masks: (n, h, w); positions: (n, d, h, w).
+            levels: one (n, d, h, w) a level.
+            cells: theirs, in each of the n frames.
             sentence: (n, d), every query's content at the start.
         """
-        return self.decode(self.encode(levels, padding_masks, positions), sentence)
+        return self.decode(self.encode(levels, cells), sentence)
 
-    def encode(self, levels: list[Tensor], padding_masks: list[Tensor], positions: list[Tensor]) -> EncodedLevels:
+    def encode(self, levels: list[Tensor], cells: Cells) -> EncodedLevels:
         """Let the cells of all levels see each other; arguments as for `forward`."""
-        shapes: Shapes = [(level.shape[2], level.shape[3]) for level in levels]
         memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1)  # (n, S, d)
-        mask = torch.cat([m.flatten(1) for m in padding_masks], 1)  # (n, S)
-        position = torch.cat(
-            [
-                p.flatten(2).transpose(1, 2) + embedding
-                for p, embedding in zip(positions, self.level_embedding, strict=True)
-            ],
-            1,
-        )
-        position = position.to(memory.dtype)
-        ratios = torch.stack([valid_ratio(m) for m in padding_masks], 1)  # (n, levels, 2)
-        reference = cell_references(shapes, ratios)
+        cells = replace(cells, positions=cells.positions.to(memory.dtype))
         for layer in self.encoder:
-            memory = layer(memory, position, reference, shapes, mask)
-        return EncodedLevels(memory, position, mask, ratios, shapes)
+            memory = layer(memory, cells.positions, cells.references, cells.shapes, cells.padding_mask)
+        return EncodedLevels(memory, cells)
 
     def decode(self, encoded: EncodedLevels, sentence: Tensor) -> TransformerOutput:
         """Queries, their boxes and references from encoded levels and sentences (n, d)."""
-        memory, shapes, ratios = encoded.memory, encoded.shapes, encoded.ratios
+        memory, cells = encoded.memory, encoded.cells
         output = TransformerOutput([], [], [], [])
         query_position = self.query_position.weight[None].expand(memory.shape[0], -1, -1)  # (n, N, d)
         query = sentence[:, None].expand_as(query_position)
         reference = self.reference_point(query_position).sigmoid()  # (n, N, 2)
         for layer, box_head in zip(self.decoder, self.box_heads, strict=True):
-            scale = ratios if reference.shape[-1] == 2 else torch.cat((ratios, ratios), -1)
+            scale = cells.ratios if reference.shape[-1] == 2 else torch.cat((cells.ratios, cells.ratios), -1)
             scaled = reference[:, :, None] * scale[:, None]
-            query = layer(query, query_position, scaled, memory, encoded.position, shapes, encoded.padding_mask)
+            query = layer(query, query_position, scaled, memory, cells.positions, cells.shapes, cells.padding_mask)
             known = F.pad(inverse_sigmoid(reference), (0, 4 - reference.shape[-1]))
             box = (box_head(query) + known).sigmoid()
             reference = box.detach()
             output.queries.append(query)
             output.boxes.append(box)
             output.references.append(reference[..., :2])
-        sizes = [h * w for h, w in shapes]
+        maps = memory.split([h * w for h, w in cells.shapes], 1)
         output.memory = [
-            part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(memory.split(sizes, 1), shapes, strict=True)
+            part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(maps, cells.shapes, strict=True)
         ]
         return output
 
@@ -453,19 +438,3 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
     """Logits of probabilities, finite at 0 and 1."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
-
-
-def valid_ratio(padding_mask: Tensor) -> Tensor:
-    """Unpadded share of a level's width and height: (n, h, w) to (n, 2), x first."""
-    real = (~padding_mask).float()
-    return torch.stack((real[:, 0].mean(1), real[:, :, 0].mean(1)), -1)
-
-
-def cell_references(shapes: Shapes, ratios: Tensor) -> Tensor:
-    """Every cell's centre, as a reference point in every level: (n, S, levels, 2)."""
-    references = []
-    for level, (h, w) in enumerate(shapes):
-        y = torch.arange(0.5, h, device=ratios.device)[None] / (ratios[:, level, None, 1] * h)  # (n, h)
-        x = torch.arange(0.5, w, device=ratios.device)[None] / (ratios[:, level, None, 0] * w)  # (n, w)
-        references.append(torch.stack((x[:, None].expand(-1, h, -1), y[..., None].expand(-1, -1, w)), -1).flatten(1, 2))
-    return torch.cat(references, 1)[:, :, None] * ratios[:, None]

@@ -34,7 +34,7 @@ depends on which others are asked for beside it, as it must where they share a m
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -162,13 +162,7 @@ class Decoupling(nn.Module):
         def repeated(x: Tensor) -> Tensor:
             return of_expressions(x.unflatten(0, (-1, frames)), owners).flatten(0, 1)
 
-        return replace(
-            encoded,
-            memory=own.flatten(0, 1),
-            position=repeated(encoded.position),
-            padding_mask=repeated(encoded.padding_mask),
-            ratios=repeated(encoded.ratios),
-        )
+        return EncodedLevels(own.flatten(0, 1), encoded.cells.each(repeated))
 
 
 def of_expressions(x: Tensor, owners: Tensor) -> Tensor:

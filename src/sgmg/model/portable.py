@@ -94,7 +94,7 @@ def sizes_like(shapes: Sequence[Sequence[int]], like: Tensor) -> Tensor:
 
 
 def for_each(x: Tensor, count: int) -> Tensor:
-    """Each row as many times in a row: (n, ...) to (n · count, ...)."""
+    """Each row as many times in a row: (n, ...) to (n · count, ...), without a copy where that can be."""
     if not is_portable():
-        return x.repeat_interleave(count, 0)
+        return x.expand(count, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(count, 0)
     return x[:, None].expand(-1, count, *[-1] * (x.dim() - 1)).flatten(0, 1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from sgmg.model.appearance import Appearance
+from sgmg.model.cells import Cells
 from sgmg.model.config import SIZE_MULTIPLE, SMALLEST_SIDE, ModelError, SgMgConfig
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
@@ -300,8 +301,9 @@ class SgMg(nn.Module, PretrainedFolder):
         if self.motion is not None:
             hints.append(self.motion(stages.maps, len(frames), sizes))
         if self.place is not None:
-            masks = [for_each(mask_at_size(padding_mask, size), frames.shape[1]) for size in sizes]
-            hints.append(self.place([cell_positions(mask, self.config.hidden_size) for mask in masks]))
+            masks = [mask_at_size(padding_mask, size) for size in sizes]
+            of_clips = self.place([cell_positions(mask, self.config.hidden_size) for mask in masks])
+            hints.append([for_each(x, frames.shape[1]) for x in of_clips])
         if self.evidence is not None and stages.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
         return [sum(level[1:], start=level[0]) for level in zip(*hints, strict=True)]
@@ -323,8 +325,9 @@ class SgMg(nn.Module, PretrainedFolder):
         elif visual.expressions != 1:
             raise ValueError("a multi-object model takes each clip once for all its expressions: do not repeat it")
         words = text if self.decoupling is None else join(text, counts)
+        cells = self.transformer.cells(self.level_masks(visual))
         parts = self._fused_parts(visual, words)
-        prediction = Prediction.join([self._decode_frames(part, text, words, counts) for part in parts])
+        prediction = Prediction.join([self._decode_frames(part, cells, text, words, counts) for part in parts])
         if self.presence is None or prediction.notes is None:
             return prediction
         return replace(prediction, logits=self.presence(prediction.notes, prediction.logits))
@@ -338,25 +341,22 @@ class SgMg(nn.Module, PretrainedFolder):
                 yield replace(part, levels=self._fuse_frames(part, text))
 
     def _decode_frames(
-        self, visual: VisualFeatures, text: TextFeatures, words: TextFeatures, counts: Sequence[int]
+        self, visual: VisualFeatures, cells: Cells, text: TextFeatures, words: TextFeatures, counts: Sequence[int]
     ) -> Prediction:
         """Predictions from levels that are fused with `words`: each frame by itself.
 
         In a multi-object model, all expressions of a clip go through the encoder in one pass; see
         `sgmg.model.multi_object`.
         """
-        masks = self.level_masks(visual)
-        positions = [cell_positions(mask, self.config.hidden_size) for mask in masks]
-        placed = [for_each(x, visual.frames) for x in (*masks, *positions)]
-        levels = (visual.levels, placed[: len(masks)], placed[len(masks) :])
+        cells = cells.each(lambda x: for_each(x, visual.frames))
         sentence = for_each(text.sentence, visual.frames)
         if self.decoupling is None or not isinstance(words, JoinedText):
-            return self._predict(visual, self.transformer(*levels, sentence), text)
-        encoded = self.transformer.encode(*levels)
+            return self._predict(visual, self.transformer(visual.levels, cells, sentence), text)
+        encoded = self.transformer.encode(visual.levels, cells)
         shares: list[Tensor] = []
         if self.evidence is not None and visual.posterior is not None:
             of_all = self.evidence.shares(visual.posterior, words.embedding, visual.clips).flatten(0, 1)
-            shares = at_sizes(of_all[~words.absent].flatten(0, 1), encoded.shapes)
+            shares = at_sizes(of_all[~words.absent].flatten(0, 1), cells.shapes)
         owners = owners_of(counts, visual.padding_mask.device)
         encoded = self.decoupling(encoded, text, owners, visual.frames, shares)
         visual = replace(visual, levels=[]).one_each(counts)

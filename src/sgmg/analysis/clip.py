@@ -13,7 +13,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from sgmg.clips import network_size
 from sgmg.errors import InputError
-from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures, VisualFeatures
+from sgmg.model import Prediction, SgMg, TextFeatures, VisualFeatures
+from sgmg.model.pixels import normalised
 from sgmg.segmenter import Segmenter
 from sgmg.video import VideoSource, open_video
 
@@ -84,15 +85,12 @@ def read_clip(
     size = list(network_size(source.size, model.config.short_side, model.config.long_side))
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     pixels = transforms.resize(pixels, size, antialias=True).to(model.device)
-    mean, deviation = (torch.tensor(x, device=model.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_DEVIATION))
     with torch.no_grad():
         ids, attention = model.tokenize([expression])
         text = model.encode_text(ids, attention)
     assert model.tokenizer is not None
     tokens = [str(model.tokenizer.decode([number])).strip() for number in ids[0].tolist()]
-    return Clip(
-        pixels.permute(0, 2, 3, 1).cpu().numpy(), ((pixels / 255 - mean) / deviation)[None], expression, tokens, text
-    )
+    return Clip(pixels.permute(0, 2, 3, 1).cpu().numpy(), normalised(pixels)[None], expression, tokens, text)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
-from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, TextFeatures, VisualFeatures
+from sgmg.model import Prediction, SgMg, TextFeatures, VisualFeatures
 from sgmg.model.config import SgMgConfig
 
 Dtype = Literal["float32", "bfloat16"]
@@ -39,8 +39,6 @@ class PyTorchEngine:
             torch.set_num_threads(threads)
         self._device, self.dtype = find_device(device), dtype
         self.model = model.to(self._device).eval()
-        self._mean = torch.tensor(PIXEL_MEAN, device=self._device)[:, None, None]
-        self._deviation = torch.tensor(PIXEL_DEVIATION, device=self._device)[:, None, None]
 
     @property
     def config(self) -> SgMgConfig:
@@ -106,8 +104,7 @@ class PyTorchEngine:
 
     def encode_clip(self, pixels: Sequence[np.ndarray]) -> VisualFeatures:
         """T frames (3, h, w) uint8 to the features of a clip."""
-        frames = torch.from_numpy(np.stack(pixels)).to(self._device).float()
-        return self.model.encode_video(frames.div_(255).sub_(self._mean).div_(self._deviation)[None])
+        return self.model.encode_video(torch.from_numpy(np.stack(pixels)).to(self._device)[None])
 
     def select(self, clip: VisualFeatures, frames: Sequence[int]) -> VisualFeatures:
         """Some frames of an encoded clip."""

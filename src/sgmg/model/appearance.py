@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sgmg.model.config import SgMgConfig
 from sgmg.model.parts import by_parts, frames_at_once
+from sgmg.model.pixels import network_input
 from sgmg.model.portable import average_to
 
 
@@ -27,11 +28,17 @@ class Appearance(nn.Module):
             self.projections.append(projection)
 
     def forward(self, frames: Tensor, stages: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """Frames (n, 3, H, W) and their stages (n, C, h, w) to a hint (n, d, h, w) for each level's size."""
+        """A hint (n, d, h, w) for each level's size.
+
+        Args:
+            frames: (n, 3, H, W), uint8 or normalised.
+            stages: (n, C, h, w) of the visual encoder.
+            sizes: (h, w) of each level.
+        """
         first = (stages[0].shape[2], stages[0].shape[3])
 
         def see(frames: Tensor, at_stride_4: Tensor, at_stride_8: Tensor) -> list[Tensor]:
-            seen = [self.at_stride_4(torch.cat((average_to(frames, first), at_stride_4), 1))]
+            seen = [self.at_stride_4(torch.cat((average_to(network_input(frames), first), at_stride_4), 1))]
             seen.append(self.at_stride_8(at_stride_8))
             return [torch.cat([average_to(x, size) for x in seen], 1) for size in sizes]
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sgmg.model.appearance import Appearance
 from sgmg.model.cells import Cells
-from sgmg.model.config import SIZE_MULTIPLE, SMALLEST_SIDE, ModelError, SgMgConfig
+from sgmg.model.config import ModelError, SgMgConfig
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
@@ -21,6 +21,7 @@ from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.onednn import speed_up_linear_layers
 from sgmg.model.parts import by_parts, frames_at_once
+from sgmg.model.pixels import network_size
 from sgmg.model.portable import average_to, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
@@ -266,16 +267,20 @@ class SgMg(nn.Module, PretrainedFolder):
         """Encode clips once, for any number of expressions.
 
         Args:
-            frames: (B, T, 3, H, W), RGB with ImageNet's mean and deviation taken out.
+            frames: (B, T, 3, H, W), RGB: uint8, or with ImageNet's mean and deviation taken out and zeros on padding.
             padding_mask: (B, H, W) bool, True where a clip of the batch is padding; none by default.
+
+        Raises:
+            ValueError: frames with padding are uint8, of which no value is the network's zero.
         """
         clips, count, _, *size = frames.shape
+        if frames.dtype == torch.uint8 and padding_mask is not None:
+            raise ValueError("frames with padding are given with their mean and deviation taken out")
         if padding_mask is None:
             padding_mask = torch.zeros(clips, *size, dtype=torch.bool, device=frames.device)
-        missing = [max(SMALLEST_SIDE, -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE) - side for side in size]
-        if any(missing):
-            frames = F.pad(frames, [0, missing[1], 0, missing[0]])
-            padding_mask = F.pad(padding_mask, [0, missing[1], 0, missing[0]], value=True)
+        rows, columns = network_size(size)
+        if [rows, columns] != size:  # frames get their padding a few at a time
+            padding_mask = F.pad(padding_mask, [0, columns - size[1], 0, rows - size[0]], value=True)
         stages = self.visual_encoder(frames)
         levels = self._project(stages, self._hints(frames, padding_mask, stages))
         return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)

@@ -15,6 +15,7 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
 from sgmg.model.onednn import speed_up_convolutions
 from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
+from sgmg.model.pixels import network_input, network_size
 from sgmg.model.windows import WindowBlock
 
 
@@ -72,13 +73,15 @@ class VideoSwin(nn.Module):
         self.recompute = True
 
     def forward(self, frames: Tensor) -> Stages:
-        """Frames (B, T, 3, H, W) to stages of B·T frames; windows of 8 frames see each other."""
+        """Frames (B, T, 3, H, W), uint8 or normalised, to stages of B·T frames; windows of 8 frames see each other."""
         with gradient_if_asked(self, frames):
             return self._encode(frames)
 
     def _encode(self, frames: Tensor) -> Stages:
-        cells = (frames.shape[3] // 4, frames.shape[4] // 4)
-        x = self._by_frame(lambda images: self.patch_embed(images[:, :, None])[:, 0], frames, cells)  # (B, T, h, w, C)
+        rows, columns = network_size(frames.shape[3:])
+        x = self._by_frame(  # (B, T, h, w, C)
+            lambda images: self.patch_embed(network_input(images)[:, :, None])[:, 0], frames, (rows // 4, columns // 4)
+        )
         maps = []
         for index, layer in enumerate(self.features):
             if not isinstance(layer, nn.Sequential):  # merges patches
@@ -89,7 +92,7 @@ class VideoSwin(nn.Module):
             else:
                 x = layer(x)
             if index % 2 == 0:  # blocks of a stage; odd ones merge patches
-                maps.append(x.flatten(0, 1).permute(0, 3, 1, 2).contiguous())
+                maps.append(x.flatten(0, 1).permute(0, 3, 1, 2))
         return Stages(maps)
 
     @staticmethod
@@ -166,7 +169,7 @@ class ImageEncoder(nn.Module):
         self.load_state_dict(loaded.state_dict())
 
     def forward(self, frames: Tensor) -> Stages:
-        """Frames (B, T, 3, H, W) to stages of B·T frames; outside of training always in float32.
+        """Frames (B, T, 3, H, W), uint8 or normalised, to stages of B·T frames; outside of training always in float32.
 
         Of a network in bfloat16, most of what changes in its masks changed in such an encoder, whose convolutions hold
         their norms, and which is hardly faster for it.
@@ -179,7 +182,8 @@ class ImageEncoder(nn.Module):
 
     def _encode(self, frames: Tensor) -> Stages:
         """A few frames at a time where no gradient is asked for."""
-        clips, length, _, h, w = frames.shape
+        clips, length, _, *size = frames.shape
+        h, w = network_size(size)
         sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
         at_once = frames_at_once(sizes, 1, clips * length, frames.device)
         maps = by_parts(self._encode_images, at_once, frames.flatten(0, 1))
@@ -187,7 +191,7 @@ class ImageEncoder(nn.Module):
 
     def _encode_images(self, images: Tensor) -> list[Tensor]:
         """Images (n, 3, H, W) to their stages and, where there is a classifier, its posterior."""
-        pixels = images * self.scale + self.shift
+        pixels = network_input(images) * self.scale + self.shift
         maps = list(self.features(pixels.contiguous(memory_format=torch.channels_last)))
         if maps[0].shape[1] != self.channels[0]:  # timm's windowed transformers give channels last
             maps = [x.permute(0, 3, 1, 2).contiguous() for x in maps]

@@ -15,7 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from sgmg.data.sample import plain_sentence
 from sgmg.errors import InputError
-from sgmg.model import PIXEL_DEVIATION, PIXEL_MEAN, Prediction, SgMg, VisualFeatures
+from sgmg.model import Prediction, SgMg, VisualFeatures
+from sgmg.model.pixels import normalised
 from sgmg.training.averaging import WeightAverage
 from sgmg.training.batch import Batch
 from sgmg.training.losses import Criterion, LossConfig
@@ -96,8 +97,6 @@ class SgMgTraining(LightningModule):
         self.examples: list[Example] = []
         #: Results of the last validation by name.
         self.validation: dict[str, float] = {}
-        self.register_buffer("mean", torch.tensor(PIXEL_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(PIXEL_DEVIATION)[:, None, None], persistent=False)
         for frozen in self._frozen():
             frozen.requires_grad_(False)
         self.average = self._begin_average()
@@ -138,20 +137,16 @@ class SgMgTraining(LightningModule):
         """While this lasts, the network has its averaged weights, if they are kept."""
         return self.average.applied() if self.average is not None else nullcontext()
 
-    def normalise(self, frames: Tensor, padding_mask: Tensor | None) -> Tensor:
-        """Frames (B, T, 3, H, W) from uint8 to the network's input, zeros on padding."""
-        frames = (frames.float() / 255 - self.mean) / self.std
-        if padding_mask is not None:
-            frames = frames.masked_fill(padding_mask[:, None, None], 0)
-        return frames
-
     def predict(self, batch: Batch) -> tuple[Prediction, VisualFeatures]:
         """What the network says of a batch's expressions, and the visual features that their masks are optimised with.
 
         The visual encoder runs once for each clip.
         """
         text = self.model.encode_text(*self.model.tokenize([plain_sentence(e) for e in batch.expressions]))
-        visual = self.model.encode_video(self.normalise(batch.frames, batch.padding_mask), batch.padding_mask)
+        frames = normalised(batch.frames)
+        if batch.padding_mask is not None:
+            frames = frames.masked_fill(batch.padding_mask[:, None, None], 0)
+        visual = self.model.encode_video(frames, batch.padding_mask)
         if batch.annotated is not None:  # the encoder sees whole clips, the rest what has a ground truth
             visual = visual.select(batch.annotated)
         prediction = self.model.decode(visual, text, batch.counts)

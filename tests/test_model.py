@@ -45,7 +45,8 @@ def test_any_size_gives_masks_of_that_size(size: tuple[int, int], changes: dict[
 @torch.no_grad()
 def test_image_encoders(encoder: str) -> None:
     model = make(visual_encoder=encoder)
-    stages = model.encode_video(torch.randn(1, 2, 3, 160, 192)).stages
+    stages: list[torch.Tensor] = []
+    model.visual_encoder(torch.randn(1, 2, 3, 160, 192), stages.append)
     assert [x.shape[2:] for x in stages] == [(40, 48), (20, 24), (10, 12), (5, 6)]
     assert [x.shape[1] for x in stages] == model.visual_encoder.channels
 
@@ -218,7 +219,7 @@ def test_selected_frames_are_those_of_the_whole_clip(changes: dict[str, object])
     both = model.decode(visual.select([2, 0]), text)
     torch.testing.assert_close(both.logits, whole.logits[:, [2, 0]], atol=1e-5, rtol=1e-4)
     own = visual.select(torch.tensor([[1], [-1]]))  # each clip's own
-    assert (own.frames, own.clips, len(own.stages[0])) == (1, 2, 2)
+    assert (own.frames, own.clips, len(own.details[0])) == (1, 2, 2)
     found = model.decode(own, text)
     torch.testing.assert_close(found.logits[:, 0], whole.logits[[0, 1], [1, 3]], atol=1e-5, rtol=1e-4)
     masks = model.optimise_masks(found, own, torch.tensor([0, 0]))

@@ -186,7 +186,7 @@ def test_frames_one_after_another_are_encoded_as_all_together(monkeypatch: pytes
         parts = model.encode_video(frames)
     assert whole.posterior is not None
     for ours, theirs in zip(
-        [*parts.stages, *parts.levels, parts.posterior], [*whole.stages, *whole.levels, whole.posterior], strict=True
+        [*parts.details, *parts.levels, parts.posterior], [*whole.details, *whole.levels, whole.posterior], strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 

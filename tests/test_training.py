@@ -185,8 +185,10 @@ def test_what_frozen_encoders_feed_has_the_gradient_it_would_have_otherwise(tiny
         model = copy.deepcopy(tiny_model).eval()
         for encoder in (model.visual_encoder, model.text_encoder.backbone):
             encoder.requires_grad_(not frozen)
-        prediction, visual = model(frames, None, *model.tokenize(["the dog"]))
-        assert visual.stages[0].requires_grad != frozen
+        stages: list[torch.Tensor] = []
+        model.visual_encoder(frames, stages.append)
+        assert stages[0].requires_grad != frozen
+        prediction, _ = model(frames, None, *model.tokenize(["the dog"]))
         (prediction.logits.sum() + prediction.patch_masks.mean()).backward()
         gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None and "encoder" not in n})
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)

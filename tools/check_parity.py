@@ -96,8 +96,10 @@ def check_inference(fixture: Path, variant: str) -> dict[str, float]:
             cells.each(lambda x: x.repeat_interleave(visual.frames, 0)),
             text.sentence.repeat_interleave(visual.frames, 0),
         )
+        stages: list[Tensor] = []
+        model.visual_encoder(frames, stages.append)
         named = {
-            "stage": visual.stages,
+            "stage": stages,
             "spectral_in": visual.levels,
             "fused": fused,
             "memory": output.memory,

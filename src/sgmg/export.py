@@ -110,10 +110,10 @@ class _Encoder(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, padding_mask: Tensor) -> tuple[Tensor, ...]:
-        """Frames (T, 3, H, W) and padding mask (H, W) to two stages, the levels, and the posterior if there is one."""
+        """Frames (T, 3, H, W) and padding mask (H, W) to two details, the levels, and the posterior if there is one."""
         visual = self.model.encode_video(frames[None], padding_mask[None])
         posterior = [] if visual.posterior is None else [visual.posterior]
-        return (*visual.stages[:2], *visual.levels, *posterior)
+        return (*visual.details, *visual.levels, *posterior)
 
 
 class _Decoder(nn.Module):
@@ -146,7 +146,7 @@ def _write_graphs(model: SgMg, folder: Path) -> None:
     padding_mask = torch.zeros(height, width, dtype=torch.bool)
     features = encoder(clip, padding_mask)
     strides = [4, 8, *model.config.strides]
-    names = ["stage_4", "stage_8", *[f"level_{stride}" for stride in model.config.strides]]
+    names = ["detail_4", "detail_8", *[f"level_{stride}" for stride in model.config.strides]]
     if len(features) > len(names):
         names.append("posterior")
         strides.append(32)

@@ -40,6 +40,7 @@ MATRIX = 2048
 STAGES = {
     "visual_encoder": "visual_encoder.forward",
     "text_encoder": "encode_text",
+    "details": "mask_optimiser.look",
     "fusion_before_words": "fusion.project",
     "fusion": "fusion.forward",
     "deformable_encoder": "transformer.encode",

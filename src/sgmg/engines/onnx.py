@@ -30,7 +30,7 @@ ENCODER, DECODER, CONFIG, TOKENIZER, ABOUT = (
     "export.json",
 )
 #: Of the graphs' inputs and outputs; what is written and read must agree.
-FORMAT = 1
+FORMAT = 2
 #: What the encoder takes; the decoder takes what it gives, by the same names, and the padding mask.
 FRAMES, PADDING = "frames", "padding_mask"
 #: The query whose masks the decoder is to draw; the best one if negative.

@@ -232,32 +232,39 @@ class Fusion(nn.Module):
         """Index of the visual encoder's stage that a level is projected from: strides 4, 8, 16, 32, and 64 from 32."""
         return min(stride, 32).bit_length() - 3
 
+    def levels_of(self, stage: int) -> list[int]:
+        """Indices of the levels that are projected from a stage of the visual encoder."""
+        return [index for index, stride in enumerate(self.strides) if self.stage(stride) == stage]
+
+    def size(self, level: int, stage: Tensor) -> tuple[int, int]:
+        """Height and width of a level, from its stage (n, C, h, w)."""
+        h, w = stage.shape[2], stage.shape[3]
+        return ((h + 1) // 2, (w + 1) // 2) if self.strides[level] == 64 else (h, w)
+
     def sizes(self, stages: list[Tensor]) -> list[tuple[int, int]]:
         """Height and width of each level, from the four stages."""
-        sizes = [(stages[self.stage(s)].shape[2], stages[self.stage(s)].shape[3]) for s in self.strides]
-        return [
-            ((h + 1) // 2, (w + 1) // 2) if s == 64 else (h, w) for s, (h, w) in zip(self.strides, sizes, strict=True)
-        ]
+        return [self.size(level, stages[self.stage(stride)]) for level, stride in enumerate(self.strides)]
 
     def counted_parameters(self) -> int:
         """Parameters of one operator a level, as the paper's Table A counts them; see the top of this module."""
         return sum(module.counted_parameters() for module in self.filters_before if isinstance(module, LevelFilter))
 
-    def bumps(self, levels: list[Tensor]) -> list[Tensor]:
-        """The Gaussian of each level."""
-        return gaussian_chain([(x.shape[2], x.shape[3]) for x in levels], self.sigma, levels[0].device)
+    def bumps(self, sizes: list[tuple[int, int]], device: torch.device) -> list[Tensor]:
+        """The Gaussian of each level, or of the first ones, from their sizes."""
+        return gaussian_chain(sizes, self.sigma, device)
 
-    def project(self, stages: list[Tensor], hints: list[Tensor]) -> list[Tensor]:
-        """Four stages (n, C, h, w) to levels (n, d, h, w), filtered once; hints, one a level, may be added before."""
-        levels = [
-            projection(stages[self.stage(stride)])
-            for stride, projection in zip(self.strides, self.projections, strict=True)
-        ]
-        if hints:
-            levels = [level + hint for level, hint in zip(levels, hints, strict=True)]
-        return [
-            operator(x, bump) for operator, x, bump in zip(self.filters_before, levels, self.bumps(levels), strict=True)
-        ]
+    def project(self, level: int, bump: Tensor, stage: Tensor, hint: Tensor | None = None) -> Tensor:
+        """A level (n, d, h, w), filtered once.
+
+        Args:
+            level: its index.
+            bump: its Gaussian.
+            stage: (n, C, h, w), that of the visual encoder it is projected from.
+            hint: (n, d, h, w), added before the filter.
+        """
+        x = self.projections[level](stage)
+        filtered: Tensor = self.filters_before[level](x if hint is None else x + hint, bump)
+        return filtered
 
     def forward(self, levels: list[Tensor], text: TextFeatures, agreement: list[Tensor | None]) -> list[Tensor]:
         """Fuse the words of B expressions into the levels.
@@ -272,6 +279,5 @@ class Fusion(nn.Module):
         """
         read = [self.word_attention(x, text) for x in levels]
         read = [x if extra is None else x + extra for x, extra in zip(read, agreement, strict=True)]
-        return [
-            operator(x, bump) for operator, x, bump in zip(self.filters_after, read, self.bumps(levels), strict=True)
-        ]
+        bumps = self.bumps([(x.shape[2], x.shape[3]) for x in levels], levels[0].device)
+        return [operator(x, bump) for operator, x, bump in zip(self.filters_after, read, bumps, strict=True)]

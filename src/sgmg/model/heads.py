@@ -112,15 +112,20 @@ class Refiner(nn.Sequential):
             nn.Conv2d(width, patch, 3, padding=1),
         )
 
-    def forward(self, patches: Tensor, stage: Tensor) -> Tensor:  # type: ignore[override]
-        """Patches (B, E, T, 16, h, w) of E expressions a clip and a stage (B·T, C, h, w) to refined patches."""
+    def look(self, stage: Tensor) -> Tensor:
+        """A stage's part in the first convolution, which serves all expressions: (n, C, h, w) to (n, width, h, w)."""
+        relu, first, *_ = self
+        assert isinstance(first, nn.Conv2d)
+        return F.conv2d(relu(stage), first.weight[:, PATCH**2 :], first.bias, padding=1)
+
+    def forward(self, patches: Tensor, detail: Tensor) -> Tensor:  # type: ignore[override]
+        """Patches (B, E, T, 16, h, w) of E expressions a clip and what `look` gave (B·T, width, h, w) to refined."""
         relu, first, _, last = self
         assert isinstance(first, nn.Conv2d)
-        # The first convolution is a sum over its two inputs; the stage's part serves all expressions.
-        own, seen = first.weight.split([PATCH**2, first.in_channels - PATCH**2], 1)
-        of_stage = F.conv2d(relu(stage), seen, first.bias, padding=1).unflatten(0, (patches.shape[0], -1))
-        hidden = F.conv2d(relu(patches.flatten(0, 2)), own, padding=1).unflatten(0, patches.shape[:3])
-        return patches + last(relu(hidden + of_stage[:, None]).flatten(0, 2)).view(patches.shape)
+        # The first convolution is a sum over its two inputs.
+        hidden = F.conv2d(relu(patches.flatten(0, 2)), first.weight[:, : PATCH**2], padding=1)
+        hidden = hidden.unflatten(0, patches.shape[:3]) + detail.unflatten(0, (patches.shape[0], -1))[:, None]
+        return patches + last(relu(hidden).flatten(0, 2)).view(patches.shape)
 
 
 class MaskOptimiser(nn.Module):
@@ -131,29 +136,37 @@ class MaskOptimiser(nn.Module):
         self.at_stride_8 = Refiner(stage_channels[1], config.optimiser_width)
         self.at_stride_4 = Refiner(stage_channels[0], config.optimiser_width)
 
-    def forward(self, patches: Tensor, stages: list[Tensor]) -> Tensor:
+    def look(self, stage: int, x: Tensor) -> Tensor:
+        """All that is ever asked of the stage at stride 4 (index 0) or 8 (1): (n, C, h, w) to (n, width, h, w)."""
+        return (self.at_stride_4, self.at_stride_8)[stage].look(x)
+
+    def forward(self, patches: Tensor, details: list[Tensor]) -> Tensor:
         """Patch masks of one query to mask logits at four times the size of the stage at stride 4.
 
         Args:
             patches: (B, E, T, 16, h, w) of E expressions a clip.
-            stages: (B·T, C, h, w) of the clips, strides 4 and 8 first.
+            details: (B·T, width, h, w) of the clips, what `look` saw at strides 4 and 8.
 
         Returns:
             (B, E, T, H, W).
         """
-        patches = self.at_stride_8(patches, stages[1])
-        resized = F.interpolate(patches.flatten(0, 2), stages[0].shape[-2:], mode="bilinear", align_corners=False)
-        patches = self.at_stride_4(resized.unflatten(0, patches.shape[:3]), stages[0])
-        return picture(patches)
+        at_stride_4, at_stride_8 = details
+        patches = self.at_stride_8(patches, at_stride_8)
+        resized = F.interpolate(patches.flatten(0, 2), at_stride_4.shape[-2:], mode="bilinear", align_corners=False)
+        return picture(self.at_stride_4(resized.unflatten(0, patches.shape[:3]), at_stride_4))
 
 
 class MaskResizer(nn.Module):
     """Without MSO (the paper's Table B): patch masks, resized to full resolution. It has no weights."""
 
-    def forward(self, patches: Tensor, stages: list[Tensor]) -> Tensor:
-        """As `MaskOptimiser`; of the stages only the size counts."""
+    def look(self, stage: int, x: Tensor) -> Tensor:
+        """One channel, of which only the size counts."""
+        return x[:, :1].clone()
+
+    def forward(self, patches: Tensor, details: list[Tensor]) -> Tensor:
+        """As `MaskOptimiser`; of the details only the size counts."""
         masks = picture(patches)  # (B, E, T, h, w) at stride 2
-        h, w = stages[0].shape[-2:]
+        h, w = details[0].shape[-2:]
         return F.interpolate(
             masks.flatten(0, 1), (PATCH * h, PATCH * w), mode="bilinear", align_corners=False
         ).unflatten(0, masks.shape[:2])

@@ -1,8 +1,10 @@
 """SgMg: spectrum-guided multi-granularity referring video object segmentation (Miao et al., ICCV 2023)."""
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,7 @@ from sgmg.model.presence import Presence
 from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
-from sgmg.model.visual import Stages, build_visual_encoder
+from sgmg.model.visual import build_visual_encoder
 
 
 @dataclass
@@ -36,22 +38,25 @@ class VisualFeatures:
     """B encoded clips of T frames: all that does not depend on an expression.
 
     Attributes:
-        stages: four (B·T, C, h, w) stages of the visual encoder, strides 4 to 32.
+        details: (B·T, width, h, w) at strides 4 and 8, what the mask optimiser sees of them.
         levels: (B·T, d, h, w) projected, once filtered levels.
         padding_mask: (B, H, W) bool at the padded size, True on padding.
         frames: T.
         size: height and width of the frames as they were given, before padding to what the network needs.
         posterior: (B·T, classes, h, w) of the encoder's own classifier at stride 32, or None.
         expressions: E, how often `repeat` made each clip stand in `levels` and `padding_mask`, whose B is then B·E.
+        stages: four (B·T, C, h, w) stages of the visual encoder, strides 4 to 32; only in networks that draw on them
+            again (`SgMgConfig.feature_decoder`), since they are most of what a clip takes.
     """
 
-    stages: list[Tensor]
+    details: list[Tensor]
     levels: list[Tensor]
     padding_mask: Tensor
     frames: int
     size: tuple[int, int]
     posterior: Tensor | None = None
     expressions: int = 1
+    stages: list[Tensor] = field(default_factory=list)
 
     @property
     def clips(self) -> int:
@@ -85,8 +90,9 @@ class VisualFeatures:
 
         return replace(
             self,
-            stages=[of(x) for x in self.stages],
+            details=[of(x) for x in self.details],
             levels=[of(x) for x in self.levels],
+            stages=[of(x) for x in self.stages],
             frames=chosen.shape[1],
             posterior=None if self.posterior is None else of(self.posterior),
         )
@@ -104,8 +110,9 @@ class VisualFeatures:
         return [
             replace(
                 self,
-                stages=[of(x, start) for x in self.stages],
+                details=[of(x, start) for x in self.details],
                 levels=[of(x, start) for x in self.levels],
+                stages=[of(x, start) for x in self.stages],
                 frames=min(length, self.frames - start),
                 posterior=None if self.posterior is None else of(self.posterior, start),
             )
@@ -113,7 +120,7 @@ class VisualFeatures:
         ]
 
     def repeat(self, expressions: int) -> "VisualFeatures":
-        """Each clip as many times in a row as it has expressions; the stages are shared."""
+        """Each clip as many times in a row as it has expressions; details and stages are shared."""
         if expressions == 1:
             return self
         levels = [x.unflatten(0, (self.clips, -1)).repeat_interleave(expressions, 0) for x in self.levels]
@@ -125,7 +132,7 @@ class VisualFeatures:
         )
 
     def one_each(self, counts: Sequence[int]) -> "VisualFeatures":
-        """Each clip as many times in a row as it has expressions; the stages are shared where all have as many."""
+        """Each clip as many times in a row as it has expressions; details are shared where all have as many."""
         if len(set(counts)) == 1:
             return self.repeat(counts[0])
         owners = owners_of(counts, self.padding_mask.device)
@@ -135,8 +142,9 @@ class VisualFeatures:
 
         return replace(
             self,
-            stages=[of(x) for x in self.stages],
+            details=[of(x) for x in self.details],
             levels=[of(x) for x in self.levels],
+            stages=[of(x) for x in self.stages],
             padding_mask=self.padding_mask[owners],
             posterior=None if self.posterior is None else of(self.posterior),
         )
@@ -281,36 +289,60 @@ class SgMg(nn.Module, PretrainedFolder):
         rows, columns = network_size(size)
         if [rows, columns] != size:  # frames get their padding a few at a time
             padding_mask = F.pad(padding_mask, [0, columns - size[1], 0, rows - size[0]], value=True)
-        stages = self.visual_encoder(frames)
-        levels = self._project(stages, self._hints(frames, padding_mask, stages))
-        return VisualFeatures(stages.maps, levels, padding_mask, count, (size[0], size[1]), stages.posterior)
+        visual = VisualFeatures([], [], padding_mask, count, (size[0], size[1]))
+        if not self._needs_stages:
+            number = itertools.count()
+            visual.posterior = self.visual_encoder(frames, lambda x: self._look(visual, next(number), x, []))
+            return visual
+        visual.posterior = self.visual_encoder(frames, visual.stages.append)
+        hints = self._hints(frames, visual)
+        for index, stage in enumerate(visual.stages):
+            self._look(visual, index, stage, hints)
+        return visual if self._keeps_stages else replace(visual, stages=[])
 
-    def _project(self, stages: Stages, hints: list[Tensor]) -> list[Tensor]:
-        """Levels (B·T, d, h, w), filtered once; a few frames at a time where no gradient is asked for."""
-        first = stages.maps[0]
-        at_once = frames_at_once(self.fusion.sizes(stages.maps), 1, first.shape[0], first.device)
-        count = len(stages.maps)
-        return by_parts(
-            lambda *maps: self.fusion.project(list(maps[:count]), list(maps[count:])), at_once, *stages.maps, *hints
-        )
+    @property
+    def _keeps_stages(self) -> bool:
+        """Whether something asks for the visual encoder's stages again, once levels are made of them."""
+        return self.feature_decoder is not None or self.observer is not None
 
-    def _hints(self, frames: Tensor, padding_mask: Tensor, stages: Stages) -> list[Tensor]:
+    @property
+    def _needs_stages(self) -> bool:
+        """Whether something asks for several of the visual encoder's stages at once."""
+        hints = (self.appearance, self.motion, self.place, self.evidence)
+        return self._keeps_stages or any(part is not None for part in hints)
+
+    def _look(self, visual: VisualFeatures, index: int, stage: Tensor, hints: list[Tensor]) -> None:
+        """Add to the features of clips what is made of one stage (B·T, C, h, w), a few frames at a time."""
+
+        def by_few(work: Callable[..., Tensor], size: tuple[int, int], *frames: Tensor) -> Tensor:
+            at_once = frames_at_once([size], 1, len(stage), stage.device)
+            return by_parts(lambda *part: [work(*part)], at_once, *frames)[0]
+
+        if index < 2:
+            size = (stage.shape[2], stage.shape[3])
+            visual.details.append(by_few(lambda x: self.mask_optimiser.look(index, x), size, stage))
+        for level in self.fusion.levels_of(index):
+            sizes = [(x.shape[2], x.shape[3]) for x in visual.levels] + [self.fusion.size(level, stage)]
+            project = partial(self.fusion.project, level, self.fusion.bumps(sizes, stage.device)[-1])
+            visual.levels.append(by_few(project, sizes[-1], stage, *hints[level : level + 1]))
+
+    def _hints(self, frames: Tensor, visual: VisualFeatures) -> list[Tensor]:
         """What is added to each level before fusion: colours, motion, place and classes, as the model is configured.
 
         (B·T, d, h, w) each, or none at all.
         """
-        sizes = self.fusion.sizes(stages.maps)
+        sizes = self.fusion.sizes(visual.stages)
         hints = []
         if self.appearance is not None:
-            hints.append(self.appearance(frames.flatten(0, 1), stages.maps, sizes))
+            hints.append(self.appearance(frames.flatten(0, 1), visual.stages, sizes))
         if self.motion is not None:
-            hints.append(self.motion(stages.maps, len(frames), sizes))
+            hints.append(self.motion(visual.stages, visual.clips, sizes))
         if self.place is not None:
-            masks = [mask_at_size(padding_mask, size) for size in sizes]
+            masks = [mask_at_size(visual.padding_mask, size) for size in sizes]
             of_clips = self.place([cell_positions(mask, self.config.hidden_size) for mask in masks])
-            hints.append([for_each(x, frames.shape[1]) for x in of_clips])
-        if self.evidence is not None and stages.posterior is not None:
-            hints.append(at_sizes(self.evidence.describe(stages.posterior), sizes))
+            hints.append([for_each(x, visual.frames) for x in of_clips])
+        if self.evidence is not None and visual.posterior is not None:
+            hints.append(at_sizes(self.evidence.describe(visual.posterior), sizes))
         return [sum(level[1:], start=level[0]) for level in zip(*hints, strict=True)]
 
     def decode(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int] | None = None) -> Prediction:
@@ -405,7 +437,7 @@ class SgMg(nn.Module, PretrainedFolder):
 
     def _predict(self, visual: VisualFeatures, output: TransformerOutput, text: TextFeatures) -> Prediction:
         """Scores, boxes and patch masks of the last decoder layer; in training of all of them."""
-        grid = (visual.stages[1].shape[2], visual.stages[1].shape[3])
+        grid = (visual.details[1].shape[2], visual.details[1].shape[3])
         memory = self.segmented_levels(output)
         drawn_on = memory
         if self.feature_decoder is not None:
@@ -454,12 +486,12 @@ class SgMg(nn.Module, PretrainedFolder):
         patches = patches.flatten(0, 1).unflatten(0, (clips, -1))  # (B, E, T, 16, h, w)
         h, w = visual.size
 
-        def optimise(patches: Tensor, *stages: Tensor) -> list[Tensor]:  # of frames, (K, B, E, 16, h, w) and others
-            by_clip = [stage.transpose(0, 1).flatten(0, 1) for stage in stages]
+        def optimise(patches: Tensor, *details: Tensor) -> list[Tensor]:  # of frames, (K, B, E, 16, h, w) and others
+            by_clip = [detail.transpose(0, 1).flatten(0, 1) for detail in details]
             return [self.mask_optimiser(patches.permute(1, 2, 0, 3, 4, 5), by_clip)[..., :h, :w].movedim(2, 0)]
 
-        by_frame = [stage.unflatten(0, (clips, -1)).transpose(0, 1) for stage in visual.stages[:2]]
-        size = (visual.stages[0].shape[2], visual.stages[0].shape[3])
+        by_frame = [detail.unflatten(0, (clips, -1)).transpose(0, 1) for detail in visual.details]
+        size = (visual.details[0].shape[2], visual.details[0].shape[3])
         at_once = frames_at_once([size], len(patches.flatten(0, 1)), visual.frames, query.device)
         logits = by_parts(optimise, at_once, patches.permute(2, 0, 1, 3, 4, 5), *by_frame)[0]  # (T, B, E, H, W)
         logits = logits.movedim(0, 2).flatten(0, 1)

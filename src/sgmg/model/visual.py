@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, zip_longest
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -18,18 +18,8 @@ from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
 from sgmg.model.pixels import network_input, network_size
 from sgmg.model.windows import WindowBlock
 
-
-@dataclass
-class Stages:
-    """What a visual encoder sees in n frames.
-
-    Attributes:
-        maps: (n, C, h, w) at strides 4, 8, 16 and 32.
-        posterior: (n, classes, h, w) what the encoder's own classifier says of each cell at stride 32, or None.
-    """
-
-    maps: list[Tensor]
-    posterior: Tensor | None = None
+#: Takes the maps of n frames at strides 4, 8, 16 and 32, (n, C, h, w), one after another, as soon as they are there.
+Take: TypeAlias = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -72,28 +62,39 @@ class VideoSwin(nn.Module):
         """Keep only what enters each block, and compute the rest again in the backward pass."""
         self.recompute = True
 
-    def forward(self, frames: Tensor) -> Stages:
-        """Frames (B, T, 3, H, W), uint8 or normalised, to stages of B·T frames; windows of 8 frames see each other."""
-        with gradient_if_asked(self, frames):
-            return self._encode(frames)
+    def forward(self, frames: Tensor, take: Take) -> None:
+        """Frames (B, T, 3, H, W), uint8 or normalised, to the maps of B·T frames; windows of 8 frames see each other.
 
-    def _encode(self, frames: Tensor) -> Stages:
+        What `take` does not keep is not there for longer than the next map needs it.
+        """
         rows, columns = network_size(frames.shape[3:])
-        x = self._by_frame(  # (B, T, h, w, C)
-            lambda images: self.patch_embed(network_input(images)[:, :, None])[:, 0], frames, (rows // 4, columns // 4)
-        )
-        maps = []
-        for index, layer in enumerate(self.features):
-            if not isinstance(layer, nn.Sequential):  # merges patches
-                x = self._by_frame(layer, x, (x.shape[2], x.shape[3]))
-            elif self.recompute and self.training:
-                for block in layer:
-                    x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = layer(x)
-            if index % 2 == 0:  # blocks of a stage; odd ones merge patches
-                maps.append(x.flatten(0, 1).permute(0, 3, 1, 2))
-        return Stages(maps)
+        with gradient_if_asked(self, frames):
+            x = self._by_frame(  # (B, T, h, w, C)
+                lambda images: self.patch_embed(network_input(images)[:, :, None])[:, 0],
+                frames,
+                (rows // 4, columns // 4),
+            )
+        for blocks, merging in zip_longest(self.features[::2], self.features[1::2]):
+            with gradient_if_asked(self, x):
+                x = self._see(blocks, x)
+            take(x.flatten(0, 1).permute(0, 3, 1, 2))
+            if merging is not None:
+                with gradient_if_asked(self, x):
+                    x = self._by_frame(merging, x, (x.shape[2], x.shape[3]))
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Patches of images (n, 3, H, W): (n, h, w, C)."""
+        patches: Tensor = self.patch_embed(network_input(images)[:, :, None])
+        return patches[:, 0]
+
+    def _see(self, blocks: nn.Module, x: Tensor) -> Tensor:
+        """The blocks of a stage, (B, T, h, w, C) to the same."""
+        if not (self.recompute and self.training):
+            seen: Tensor = blocks(x)
+            return seen
+        for block in blocks.children():
+            x = checkpoint(block, x, use_reentrant=False)
+        return x
 
     @staticmethod
     def _by_frame(work: Callable[[Tensor], Tensor], x: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -168,8 +169,8 @@ class ImageEncoder(nn.Module):
             fold_batch_norms(loaded.eval())
         self.load_state_dict(loaded.state_dict())
 
-    def forward(self, frames: Tensor) -> Stages:
-        """Frames (B, T, 3, H, W), uint8 or normalised, to stages of B·T frames; outside of training always in float32.
+    def forward(self, frames: Tensor, take: Take) -> Tensor | None:
+        """Frames (B, T, 3, H, W), uint8 or normalised, to the maps of B·T frames, outside of training in float32.
 
         Of a network in bfloat16, most of what changes in its masks changed in such an encoder, whose convolutions hold
         their norms, and which is hardly faster for it.
@@ -178,16 +179,18 @@ class ImageEncoder(nn.Module):
             frames.device.type, enabled=self.training and torch.is_autocast_enabled(frames.device.type)
         )
         with precise, gradient_if_asked(self, frames):
-            return self._encode(frames)
+            maps = self._encode(frames)
+        for x in maps[:4]:
+            take(x)
+        return None if self.classifier is None else maps[4]
 
-    def _encode(self, frames: Tensor) -> Stages:
+    def _encode(self, frames: Tensor) -> list[Tensor]:
         """A few frames at a time where no gradient is asked for."""
         clips, length, _, *size = frames.shape
         h, w = network_size(size)
         sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
         at_once = frames_at_once(sizes, 1, clips * length, frames.device)
-        maps = by_parts(self._encode_images, at_once, frames.flatten(0, 1))
-        return Stages(maps[:4], None if self.classifier is None else maps[4])
+        return by_parts(self._encode_images, at_once, frames.flatten(0, 1))
 
     def _encode_images(self, images: Tensor) -> list[Tensor]:
         """Images (n, 3, H, W) to their stages and, where there is a classifier, its posterior."""

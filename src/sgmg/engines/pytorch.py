@@ -124,7 +124,7 @@ class PyTorchEngine:
     def masks(self, found: Found[Prediction], clip: VisualFeatures, query: np.ndarray) -> Tensor:
         """Mask logits (E, T, h, w) of one query (E,) for each expression, at the network's size."""
         chosen = torch.from_numpy(query).to(self._device)
-        return self.model.optimise_masks(found.state, clip, chosen).float()
+        return self.model.optimise_masks(found.state, clip, chosen)
 
     def every_mask(self, found: Found[Prediction], clip: VisualFeatures) -> Tensor:
         """Mask logits (N, h, w) of all queries, of one expression and one frame."""
@@ -145,7 +145,7 @@ class PyTorchEngine:
 def _at_size(logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(logits), FRAMES_AT_ONCE):
         index = slice(start, start + FRAMES_AT_ONCE)
-        yield index, F.interpolate(logits[index, None], size, mode="bilinear", align_corners=False)[:, 0]
+        yield index, F.interpolate(logits[index, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _fixed_algorithms() -> AbstractContextManager[None]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -172,14 +172,22 @@ class Prediction:
     notes: Tensor | None = None
 
     @staticmethod
-    def join(parts: Sequence["Prediction"]) -> "Prediction":
-        """Predictions of the parts of clips, one after another, as one of the whole clips."""
-        if len(parts) == 1:
-            return parts[0]
-        fields = ("logits", "boxes", "patch_masks")
-        logits, boxes, patch_masks = (torch.cat([getattr(part, field) for part in parts], 1) for field in fields)
-        notes = [part.notes for part in parts if part.notes is not None]
-        return Prediction(logits, boxes, patch_masks, notes=torch.cat(notes, 1) if notes else None)
+    def join(parts: Iterable["Prediction"], frames: int) -> "Prediction":
+        """Predictions of the parts of clips of T frames, one after another, as one of the whole clips."""
+        whole: list[Tensor] = []
+        start = 0
+        for part in parts:
+            count = part.logits.shape[1]
+            if count == frames:
+                return part
+            # Each part goes to its place in the whole at once: nothing is there twice.
+            some = [x for x in (part.logits, part.boxes, part.patch_masks, part.notes) if x is not None]
+            whole = whole or [x.new_empty(len(x), frames, *x.shape[2:]) for x in some]
+            for room, x in zip(whole, some, strict=True):
+                room[:, start : start + count] = x
+            start += count
+        logits, boxes, patch_masks, *notes = whole
+        return Prediction(logits, boxes, patch_masks, notes=notes[0] if notes else None)
 
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
@@ -364,7 +372,9 @@ class SgMg(nn.Module, PretrainedFolder):
         words = text if self.decoupling is None else join(text, counts)
         cells = self.transformer.cells(self.level_masks(visual))
         parts = self._fused_parts(visual, words)
-        prediction = Prediction.join([self._decode_frames(part, cells, text, words, counts) for part in parts])
+        prediction = Prediction.join(
+            (self._decode_frames(part, cells, text, words, counts) for part in parts), visual.frames
+        )
         if self.presence is None or prediction.notes is None:
             return prediction
         return replace(prediction, logits=self.presence(prediction.notes, prediction.logits))

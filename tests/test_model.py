@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from sgmg.model import ModelError, SgMg, SgMgConfig
 from sgmg.model.fusion import gaussian_chain
 from sgmg.model.motion import correlate, directions, displacement
+from sgmg.model.pixels import normalised
 from sgmg.model.portable import portable_operators
 
 LITE_PARTS = {
@@ -245,3 +246,29 @@ def test_masks_of_several_queries_are_those_of_each() -> None:
     assert masks.shape == (4, 2, 2, 144, 150)
     for place in range(2):
         torch.testing.assert_close(masks[:, place], model.optimise_masks(prediction, visual, queries[:, place]))
+
+
+@torch.no_grad()
+def test_frames_as_they_were_read_are_normalised_on_the_way() -> None:
+    model = make()
+    pixels = torch.randint(0, 256, (1, 2, 3, 150, 170), dtype=torch.uint8)
+    text = model.tokenize(["the dog"])
+    as_read, _ = model(pixels, None, *text)
+    expected, _ = model(normalised(pixels), None, *text)
+    torch.testing.assert_close(as_read.logits, expected.logits)
+    white = normalised(torch.full((3, 1, 1), 255, dtype=torch.uint8)).flatten()
+    torch.testing.assert_close(white, torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]))
+
+
+def test_frames_with_padding_come_normalised() -> None:
+    pixels, padding = torch.zeros(1, 1, 3, 144, 144, dtype=torch.uint8), torch.zeros(1, 144, 144, dtype=torch.bool)
+    with pytest.raises(ValueError, match="mean and deviation taken out"):
+        make().encode_video(pixels, padding)
+
+
+@torch.no_grad()
+def test_the_encoders_stages_are_kept_only_where_they_are_drawn_on_again() -> None:
+    frames = torch.randn(1, 2, 3, 144, 160)
+    assert make().encode_video(frames).stages == []
+    kept = make(feature_decoder="segment").encode_video(frames).stages
+    assert [x.shape[2:] for x in kept] == [(36, 40), (18, 20), (9, 10), (5, 5)]

@@ -261,6 +261,8 @@ class LiveVideo(DecodedVideo):
                 stream = picture_stream(container, self.source)
                 frames = decode(container, stream, losses)
                 if self._can_wait:
+                    # Of frames in threads of their own, FFmpeg gives some before it is known that they are damaged.
+                    stream.thread_type = "SLICE"
                     frames = _whole(frames, losses)
                 first = next(frames, None)
                 if first is not None:

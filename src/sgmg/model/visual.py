@@ -69,11 +69,7 @@ class VideoSwin(nn.Module):
         """
         rows, columns = network_size(frames.shape[3:])
         with gradient_if_asked(self, frames):
-            x = self._by_frame(  # (B, T, h, w, C)
-                lambda images: self.patch_embed(network_input(images)[:, :, None])[:, 0],
-                frames,
-                (rows // 4, columns // 4),
-            )
+            x = self._by_frame(self._embed, frames, (rows // 4, columns // 4))  # (B, T, h, w, C)
         for blocks, merging in zip_longest(self.features[::2], self.features[1::2]):
             with gradient_if_asked(self, x):
                 x = self._see(blocks, x)

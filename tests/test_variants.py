@@ -165,6 +165,9 @@ def test_frame_by_frame_and_clip_by_clip_agree_with_encoders_of_single_frames(en
     model = make(visual_encoder=encoder)
     frames, text = torch.randn(1, 2, 3, 144, 176), model.tokenize(["the dog"])
     clip, _ = model(frames, None, *text)
+    stages: list[torch.Tensor] = []
+    model.visual_encoder(frames, stages.append)
+    assert [x.shape[1] for x in stages] == model.visual_encoder.channels
     for index in range(2):
         single, _ = model(frames[:, index : index + 1], None, *text)
         torch.testing.assert_close(single.logits[:, 0], clip.logits[:, index], atol=1e-4, rtol=1e-3)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import numpy as np
 
 from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
-from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, SIZE_MULTIPLE, SMALLEST_SIDE, ModelError, SgMgConfig
+from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig, padded_size
 
 ENCODER, DECODER, CONFIG, TOKENIZER, ABOUT = (
     "encoder.onnx",
@@ -202,7 +201,7 @@ class OnnxEngine:
         frames -= np.array(PIXEL_MEAN, np.float32)[:, None, None]
         frames /= np.array(PIXEL_DEVIATION, np.float32)[:, None, None]
         h, w = size = (frames.shape[2], frames.shape[3])
-        height, width = (max(SMALLEST_SIDE, math.ceil(side / SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in size)
+        height, width = padded_size(size)
         frames = np.pad(frames, ((0, 0), (0, 0), (0, height - h), (0, width - w)))
         padding_mask = np.ones((height, width), bool)
         padding_mask[:h, :w] = False

@@ -129,7 +129,7 @@ class PyTorchEngine:
     def every_mask(self, found: Found[Prediction], clip: VisualFeatures) -> Tensor:
         """Mask logits (N, h, w) of all queries, of one expression and one frame."""
         queries = torch.arange(found.scores.shape[2], device=self._device)[None]
-        return self.model.optimise_masks(found.state, clip, queries)[0, :, 0].float()
+        return self.model.optimise_masks(found.state, clip, queries)[0, :, 0]
 
     def cut_at_size(self, logits: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, np.ndarray]]:
         """Logits (n, h, w) as masks (n, H, W) bool, a few at a time."""

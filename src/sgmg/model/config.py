@@ -1,5 +1,6 @@
 """The network's whole configuration, one small dataclass."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -14,6 +15,13 @@ PIXEL_MEAN, PIXEL_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE_MULTIPLE = 16
 #: Below this the stride-64 level has fewer than the 3x3 cells that the spectral filter needs.
 SMALLEST_SIDE = 144
+
+
+def padded_size(size: Sequence[int]) -> tuple[int, int]:
+    """Height and width of frames of a size once they are padded to what the network needs."""
+    height, width = (max(SMALLEST_SIDE, -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in size)
+    return height, width
+
 
 #: RoBERTa-base, the text encoder of every published checkpoint, as `transformers` describes it.
 ROBERTA_BASE: dict[str, Any] = {

@@ -76,6 +76,7 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
     of_level = places.new_tensor([(w + 1, h + 1, w + 2, start) for (h, w), start in zip(shapes, first, strict=False)])
     last_x, last_y, stride, start = of_level.T[:, None, :, None].expand(4, heads, levels, points)
     last = torch.stack((last_x, last_y))
+    border = torch.zeros_like(last)
     stride, start = stride * heads, start * heads + torch.arange(heads)[:, None, None]
     corner = torch.stack((torch.zeros_like(stride), torch.full_like(stride, heads), stride, stride + heads), 1).int()
     # The corners beyond the last border count nothing, but must be in the table.
@@ -90,7 +91,7 @@ def gather_levels(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor
         for bordered, level in zip(maps, cells.split([h * w for h, w in shapes]), strict=True):
             bordered[1:-1, 1:-1] = level.view(bordered[1:-1, 1:-1].shape)
         for place, weight in zip(whole_place.split(QUERIES_AT_ONCE), whole_weight.split(QUERIES_AT_ONCE), strict=True):
-            low = place.clamp_(torch.zeros_like(last), last).floor()
+            low = place.clamp_(border, last).floor()
             x, y = place.sub_(low).unbind(1)  # (q, heads, levels, points)
             row = torch.addcmul(start, low[:, 1], stride).add_(low[:, 0], alpha=heads).int()
             rows = row[:, :, None] + corner  # (q, heads, 4, levels, points)

@@ -1,12 +1,10 @@
 """From frames as they are read to what the network takes."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, SIZE_MULTIPLE, SMALLEST_SIDE
+from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, padded_size
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -20,11 +18,5 @@ def normalised(images: Tensor) -> Tensor:
 def network_input(images: Tensor) -> Tensor:
     """Images (..., 3, H, W), uint8 or `normalised`, with zeros behind and below them where the network needs more."""
     images = normalised(images)
-    (h, w), (rows, columns) = images.shape[-2:], network_size(images.shape[-2:])
+    (h, w), (rows, columns) = images.shape[-2:], padded_size(images.shape[-2:])
     return F.pad(images, [0, columns - w, 0, rows - h]) if (rows, columns) != (h, w) else images
-
-
-def network_size(size: Sequence[int]) -> tuple[int, int]:
-    """The size, H and W, at which the network sees a frame of (H, W)."""
-    rows, columns = (max(SMALLEST_SIDE, -(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE) for side in size)
-    return rows, columns

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from sgmg.model.appearance import Appearance
 from sgmg.model.cells import Cells
-from sgmg.model.config import ModelError, SgMgConfig
+from sgmg.model.config import ModelError, SgMgConfig, padded_size
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
@@ -23,7 +23,6 @@ from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.onednn import speed_up_linear_layers
 from sgmg.model.parts import by_parts, frames_at_once
-from sgmg.model.pixels import network_size
 from sgmg.model.portable import average_to, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
@@ -294,7 +293,7 @@ class SgMg(nn.Module, PretrainedFolder):
             raise ValueError("frames with padding are given with their mean and deviation taken out")
         if padding_mask is None:
             padding_mask = torch.zeros(clips, *size, dtype=torch.bool, device=frames.device)
-        rows, columns = network_size(size)
+        rows, columns = padded_size(size)
         if [rows, columns] != size:  # frames get their padding a few at a time
             padding_mask = F.pad(padding_mask, [0, columns - size[1], 0, rows - size[0]], value=True)
         visual = VisualFeatures([], [], padding_mask, count, (size[0], size[1]))
@@ -315,7 +314,7 @@ class SgMg(nn.Module, PretrainedFolder):
 
     @property
     def _needs_stages(self) -> bool:
-        """Whether something asks for several of the visual encoder's stages at once."""
+        """Whether something asks for several of the visual encoder's stages, or for all their sizes, at once."""
         hints = (self.appearance, self.motion, self.place, self.evidence)
         return self._keeps_stages or any(part is not None for part in hints)
 

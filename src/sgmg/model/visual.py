@@ -12,10 +12,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig
+from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig, padded_size
 from sgmg.model.onednn import speed_up_convolutions
 from sgmg.model.parts import by_parts, frames_at_once, gradient_if_asked
-from sgmg.model.pixels import network_input, network_size
+from sgmg.model.pixels import network_input
 from sgmg.model.windows import WindowBlock
 
 #: Takes the maps of n frames at strides 4, 8, 16 and 32, (n, C, h, w), one after another, as soon as they are there.
@@ -67,7 +67,7 @@ class VideoSwin(nn.Module):
 
         What `take` does not keep is not there for longer than the next map needs it.
         """
-        rows, columns = network_size(frames.shape[3:])
+        rows, columns = padded_size(frames.shape[3:])
         with gradient_if_asked(self, frames):
             x = self._by_frame(self._embed, frames, (rows // 4, columns // 4))  # (B, T, h, w, C)
         for blocks, merging in zip_longest(self.features[::2], self.features[1::2]):
@@ -183,7 +183,7 @@ class ImageEncoder(nn.Module):
     def _encode(self, frames: Tensor) -> list[Tensor]:
         """A few frames at a time where no gradient is asked for."""
         clips, length, _, *size = frames.shape
-        h, w = network_size(size)
+        h, w = padded_size(size)
         sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
         at_once = frames_at_once(sizes, 1, clips * length, frames.device)
         return by_parts(self._encode_images, at_once, frames.flatten(0, 1))

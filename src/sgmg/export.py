@@ -110,10 +110,10 @@ class _Encoder(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, padding_mask: Tensor) -> tuple[Tensor, ...]:
-        """Frames (T, 3, H, W) and padding mask (H, W) to two details, the levels, and the posterior if there is one."""
+        """Frames (T, 3, H, W) and padding mask (H, W) to the features that `_features` names."""
         visual = self.model.encode_video(frames[None], padding_mask[None])
-        posterior = [] if visual.posterior is None else [visual.posterior]
-        return (*visual.details, *visual.levels, *posterior)
+        seen = [x for x in (visual.posterior, visual.detections) if x is not None]
+        return (*visual.details, *visual.levels, *seen)
 
 
 class _Decoder(nn.Module):
@@ -127,16 +127,26 @@ class _Decoder(nn.Module):
         self, padding_mask: Tensor, input_ids: Tensor, attention_mask: Tensor, query: Tensor, *features: Tensor
     ) -> tuple[Tensor, ...]:
         """Padding mask (H, W), an expression (1, L) and the query to draw (1,), negative for the best one."""
-        levels = list(features[2 : 2 + len(self.model.config.strides)])
-        posterior = features[-1] if len(features) > 2 + len(levels) else None
-        size = (padding_mask.shape[0], padding_mask.shape[1])
+        by_name = dict(zip(_features(self.model), features, strict=True))
         visual = VisualFeatures(
-            list(features[:2]), levels, padding_mask[None], features[0].shape[0], size, posterior=posterior
+            details=[by_name.pop("detail_4"), by_name.pop("detail_8")],
+            levels=[by_name.pop(f"level_{stride}") for stride in self.model.config.strides],
+            padding_mask=padding_mask[None],
+            frames=features[0].shape[0],
+            size=(padding_mask.shape[0], padding_mask.shape[1]),
+            **by_name,  # type: ignore[arg-type]
         )
         prediction = self.model.decode(visual, self.model.encode_text(input_ids, attention_mask), [1])
         drawn = torch.where(query < 0, prediction.best_query(), query)
         masks = self.model.optimise_masks(prediction, visual, drawn)
         return prediction.logits, prediction.boxes, prediction.patch_masks, drawn, masks
+
+
+def _features(model: SgMg) -> dict[str, int | None]:
+    """What the encoder gives the decoder, in order: names, and the strides of those that are maps."""
+    maps = {"detail_4": 4, "detail_8": 8, **{f"level_{stride}": stride for stride in model.config.strides}}
+    posterior = {} if model.evidence is None else {"posterior": 32}
+    return {**maps, **posterior, **({} if model.detector is None else {"detections": None})}
 
 
 def _write_graphs(model: SgMg, folder: Path) -> None:
@@ -145,12 +155,11 @@ def _write_graphs(model: SgMg, folder: Path) -> None:
     clip = torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(0))
     padding_mask = torch.zeros(height, width, dtype=torch.bool)
     features = encoder(clip, padding_mask)
-    strides = [4, 8, *model.config.strides]
-    names = ["detail_4", "detail_8", *[f"level_{stride}" for stride in model.config.strides]]
-    if len(features) > len(names):
-        names.append("posterior")
-        strides.append(32)
-    free = {name: {0: "frames", 2: f"rows_{s}", 3: f"columns_{s}"} for name, s in zip(names, strides, strict=True)}
+    free = {
+        name: {0: "frames"} if stride is None else {0: "frames", 2: f"rows_{stride}", 3: f"columns_{stride}"}
+        for name, stride in _features(model).items()
+    }
+    names = list(free)
     sides = {0: "rows", 1: "columns"}
     _trace(
         encoder,

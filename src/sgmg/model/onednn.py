@@ -7,6 +7,7 @@ layers may go there whole: the same result up to rounding.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -16,12 +17,13 @@ from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.utils.flop_counter import conv_flop_count
 
-Activation = Literal["none", "relu", "relu6", "gelu"]
+Activation = Literal["none", "relu", "relu6", "leaky_relu", "gelu"]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "relu": F.relu,
     "relu6": F.relu6,
+    "leaky_relu": partial(F.leaky_relu, negative_slope=0.1),
     "gelu": F.gelu,
 }
 # The same in oneDNN's words: name, numbers, algorithm.
@@ -29,6 +31,7 @@ _ONEDNN_ACTIVATIONS: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
     "relu": ("relu", [], ""),
     "relu6": ("hardtanh", [0.0, 6.0], ""),
+    "leaky_relu": ("leaky_relu", [0.1], ""),
     "gelu": ("gelu", [], "none"),
 }
 
@@ -206,6 +209,13 @@ class SameConvolution(Convolution):
         return [side // 2 for side in self.kernel_size]
 
 
+def _activation_of(module: nn.Module) -> Activation:
+    """What a layer that follows another does, if that can be done in one go; else "none"."""
+    if type(module) is nn.LeakyReLU and module.negative_slope == 0.1:
+        return "leaky_relu"
+    return _FOLLOWING.get(type(module), "none")
+
+
 _FOLLOWING: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.ReLU6: "relu6", nn.GELU: "gelu"}
 
 
@@ -214,12 +224,13 @@ def speed_up_convolutions(module: nn.Module) -> None:
 
     For modules whose parts follow one another in the order in which they were added.
     """
-    for (name, child), (following, activation) in pairwise([*module.named_children(), ("", nn.Identity())]):
+    for (name, child), (following, after) in pairwise([*module.named_children(), ("", nn.Identity())]):
         if type(child) in (nn.Conv2d, Conv2dSame):
             assert isinstance(child, nn.Conv2d)
             kind = SameConvolution if isinstance(child, Conv2dSame) else Convolution
-            setattr(module, name, kind(child, _FOLLOWING.get(type(activation), "none")))
-            if type(activation) in _FOLLOWING:
+            activation = _activation_of(after)
+            setattr(module, name, kind(child, activation))
+            if activation != "none":
                 setattr(module, following, nn.Identity())
         else:
             speed_up_convolutions(child)

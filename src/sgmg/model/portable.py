@@ -43,6 +43,16 @@ def average_to(x: Tensor, size: Size) -> Tensor:
     return rows @ x @ columns.T
 
 
+def at_sizes(x: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
+    """A map resized to each size: bilinear where it grows, mean where it shrinks."""
+    return [
+        average_to(x, size)
+        if size < (x.shape[2], x.shape[3])
+        else F.interpolate(x, size, mode="bilinear", align_corners=False)
+        for size in sizes
+    ]
+
+
 def averaging(size: int, parts: int, device: torch.device) -> Tensor:
     """What averages a side of cells to fewer: (parts, size), of which each row sums to 1."""
     cell = torch.arange(size, device=device)

@@ -20,9 +20,15 @@ from sgmg.model.config import ModelError, SgMgConfig
 if TYPE_CHECKING:
     from sgmg.model.sgmg import SgMg
 
+#: The default model inside the package.
+EMBEDDED = Path(__file__).parents[1] / "weights" / "sgmg-lite"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-#: Files of their own that the two encoders may have, and the names of the weights in them.
-ENCODERS = {"text_encoder.safetensors": "text_encoder.backbone.", "visual_encoder.safetensors": "visual_encoder."}
+#: Files of their own that frozen parts may have, and the names of the weights in them.
+FROZEN = {
+    "text_encoder.safetensors": "text_encoder.backbone.",
+    "visual_encoder.safetensors": "visual_encoder.",
+    "detector.safetensors": "detector.",
+}
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -104,7 +110,7 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             if value.is_floating_point()
         }
         if encoders_apart:
-            for file, prefix in ENCODERS.items():
+            for file, prefix in FROZEN.items():
                 encoder = {key: weights.pop(key) for key in list(weights) if key.startswith(prefix)}
                 _write_weights(encoder, folder / file)
         _write_weights(weights, folder / WEIGHTS)
@@ -187,7 +193,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     if not (folder / WEIGHTS).is_file():
         raise ModelError(f"{folder} is incomplete: {WEIGHTS} is missing")
     weights: dict[str, Tensor] = {}
-    for path in (folder / file for file in (WEIGHTS, *ENCODERS)):
+    for path in (folder / file for file in (WEIGHTS, *FROZEN)):
         if path.is_file():
             try:
                 weights |= load_file(path)

@@ -15,6 +15,8 @@ from sgmg.model.appearance import Appearance
 from sgmg.model.cells import Cells
 from sgmg.model.config import ModelError, SgMgConfig, padded_size
 from sgmg.model.deformable import DeformableTransformer, TransformerOutput
+from sgmg.model.detection_evidence import DetectionEvidence
+from sgmg.model.detector import Detector
 from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
@@ -23,7 +25,7 @@ from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.onednn import speed_up_linear_layers
 from sgmg.model.parts import by_parts, frames_at_once
-from sgmg.model.portable import average_to, for_each
+from sgmg.model.portable import at_sizes, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
 from sgmg.model.pretrained import PretrainedFolder
@@ -43,6 +45,7 @@ class VisualFeatures:
         frames: T.
         size: height and width of the frames as they were given, before padding to what the network needs.
         posterior: (B·T, classes, h, w) of the encoder's own classifier at stride 32, or None.
+        detections: (B·T, detections, 4 + kinds) of the `Detector`, or None.
         expressions: E, how often `repeat` made each clip stand in `levels` and `padding_mask`, whose B is then B·E.
         stages: four (B·T, C, h, w) stages of the visual encoder, strides 4 to 32; only in networks that draw on them
             again (`SgMgConfig.feature_decoder`), since they are most of what a clip takes.
@@ -54,6 +57,7 @@ class VisualFeatures:
     frames: int
     size: tuple[int, int]
     posterior: Tensor | None = None
+    detections: Tensor | None = None
     expressions: int = 1
     stages: list[Tensor] = field(default_factory=list)
 
@@ -94,6 +98,7 @@ class VisualFeatures:
             stages=[of(x) for x in self.stages],
             frames=chosen.shape[1],
             posterior=None if self.posterior is None else of(self.posterior),
+            detections=None if self.detections is None else of(self.detections),
         )
 
     def chunks(self) -> list["VisualFeatures"]:
@@ -114,6 +119,7 @@ class VisualFeatures:
                 stages=[of(x, start) for x in self.stages],
                 frames=min(length, self.frames - start),
                 posterior=None if self.posterior is None else of(self.posterior, start),
+                detections=None if self.detections is None else of(self.detections, start),
             )
             for start in range(0, self.frames, length)
         ]
@@ -146,6 +152,7 @@ class VisualFeatures:
             stages=[of(x) for x in self.stages],
             padding_mask=self.padding_mask[owners],
             posterior=None if self.posterior is None else of(self.posterior),
+            detections=None if self.detections is None else of(self.detections),
         )
 
 
@@ -222,6 +229,8 @@ class SgMg(nn.Module, PretrainedFolder):
         channels = self.visual_encoder.channels
         text_channels = self.text_encoder.backbone.config.hidden_size
         self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
+        self.detector = Detector() if config.detector else None
+        self.detection_evidence = DetectionEvidence(config, text_channels) if config.detector else None
         self.appearance = Appearance(config, channels) if config.appearance else None
         self.motion = Motion(config) if config.motion else None
         self.place = Place(config) if config.place else None
@@ -315,7 +324,7 @@ class SgMg(nn.Module, PretrainedFolder):
     @property
     def _needs_stages(self) -> bool:
         """Whether something asks for several of the visual encoder's stages, or for all their sizes, at once."""
-        hints = (self.appearance, self.motion, self.place, self.evidence)
+        hints = (self.appearance, self.motion, self.place, self.evidence, self.detector)
         return self._keeps_stages or any(part is not None for part in hints)
 
     def _look(self, visual: VisualFeatures, index: int, stage: Tensor, hints: list[Tensor]) -> None:
@@ -334,7 +343,7 @@ class SgMg(nn.Module, PretrainedFolder):
             visual.levels.append(by_few(project, sizes[-1], stage, *hints[level : level + 1]))
 
     def _hints(self, frames: Tensor, visual: VisualFeatures) -> list[Tensor]:
-        """What is added to each level before fusion: colours, motion, place and classes, as the model is configured.
+        """What is added to each level before fusion: colours, motion, place, classes and what a detector sees.
 
         (B·T, d, h, w) each, or none at all.
         """
@@ -350,7 +359,23 @@ class SgMg(nn.Module, PretrainedFolder):
             hints.append([for_each(x, visual.frames) for x in of_clips])
         if self.evidence is not None and visual.posterior is not None:
             hints.append(at_sizes(self.evidence.describe(visual.posterior), sizes))
+        if self.detector is not None:
+            visual.detections, *seen = self._detect(frames.flatten(0, 1), sizes)
+            hints.append(seen)
         return [sum(level[1:], start=level[0]) for level in zip(*hints, strict=True)]
+
+    def _detect(self, frames: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Detections in frames (n, 3, H, W), and what the detector sees for each level's size (n, d, h, w)."""
+        detector, evidence = self.detector, self.detection_evidence
+        assert detector is not None
+        assert evidence is not None
+
+        def detect(frames: Tensor) -> list[Tensor]:
+            pyramid, detections = detector(frames)
+            return [detections, *evidence.describe(pyramid, sizes)]
+
+        at_once = frames_at_once([padded_size(frames.shape[2:])], 1, len(frames), frames.device)
+        return by_parts(detect, at_once, frames)
 
     def decode(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int] | None = None) -> Prediction:
         """Find what each clip's expressions mean.
@@ -419,13 +444,15 @@ class SgMg(nn.Module, PretrainedFolder):
         return fused
 
     def _fuse_frames(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
-        agreement: list[Tensor | None] = [None] * len(visual.levels)
+        sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
+        clips = visual.clips // visual.expressions
+        agreements = []
         if self.evidence is not None and visual.posterior is not None:
-            sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
-            agreement = list(
-                at_sizes(self.evidence.compare(visual.posterior, text, visual.clips // visual.expressions), sizes)
-            )
-        return self.fusion(visual.levels, text, agreement)
+            agreements.append(at_sizes(self.evidence.compare(visual.posterior, text, clips), sizes))
+        if self.detection_evidence is not None and visual.detections is not None:
+            agreements.append(self.detection_evidence.compare(visual.detections, text, clips, sizes))
+        agreement = [sum(level[1:], start=level[0]) for level in zip(*agreements, strict=True)]
+        return self.fusion(visual.levels, text, agreement or [None] * len(sizes))
 
     def _look_around(self, level: Tensor, mask: Tensor, text: TextFeatures) -> Tensor:
         """Temporal layers over one level (B·T, d, h, w) with padding mask (B, h, w)."""
@@ -465,6 +492,10 @@ class SgMg(nn.Module, PretrainedFolder):
         if self.presence is not None:
             queries, patches = output.queries[-1], last.patch_masks.flatten(0, 1)
             last.notes = self.presence.notes(queries, text, patches, self._noun_shares(visual, text))
+            if self.detection_evidence is not None and visual.detections is not None:
+                clips = visual.clips // visual.expressions
+                seen = self.detection_evidence.notes(visual.detections, text, clips, patches)
+                last.notes = last.notes + seen.unflatten(0, (visual.clips, visual.frames))
         if self.observer is not None and self.training:
             seen = self.observer(memory, visual.stages, text, output.queries[-1], output.references[-1] * size)
             last.observed = seen.unflatten(0, (visual.clips, visual.frames))
@@ -529,13 +560,3 @@ def score_head(channels: int) -> nn.Linear:
 def mask_at_size(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
     """A padding mask (B, H, W) at a level's size: (B, h, w) bool."""
     return F.interpolate(padding_mask[:, None].float(), size)[:, 0].bool()
-
-
-def at_sizes(x: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """A map resized to each size: bilinear where it grows, mean where it shrinks."""
-    return [
-        average_to(x, size)
-        if size < (x.shape[2], x.shape[3])
-        else F.interpolate(x, size, mode="bilinear", align_corners=False)
-        for size in sizes
-    ]

@@ -16,6 +16,8 @@ PARTS = {
     "text_encoder.head_noun": "head noun",
     "text_encoder": "text projections",
     "evidence": "class evidence",
+    "detector": "detector",
+    "detection_evidence": "detection evidence",
     "appearance": "appearance",
     "motion": "motion",
     "place": "place",
@@ -57,8 +59,8 @@ class Summary:
 
     @property
     def without_encoders(self) -> int:
-        """Weights of what is not a pretrained encoder."""
-        return self.total - self.parts.get("visual encoder", 0) - self.parts.get("text encoder", 0)
+        """Weights of what is neither a pretrained encoder nor a pretrained detector."""
+        return self.total - sum(self.parts.get(name, 0) for name in ("visual encoder", "text encoder", "detector"))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""

@@ -121,6 +121,8 @@ class SgMgTraining(LightningModule):
             frozen.append(self.model.text_encoder.backbone)
         if not self.optimiser.train_visual_encoder:
             frozen.append(self.model.visual_encoder)
+        if self.model.detector is not None:
+            frozen.append(self.model.detector)
         return frozen
 
     def train(self, mode: bool = True) -> "SgMgTraining":

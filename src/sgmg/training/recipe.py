@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.config import ROBERTA_BASE
+from sgmg.model.pretrained import EMBEDDED
 from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
@@ -24,9 +25,6 @@ from sgmg.training.start import CHANGEABLE, grown_start, lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
-
-#: The default model inside the package.
-EMBEDDED = Path(__file__).parents[1] / "weights" / "sgmg-lite"
 
 #: Names of the text encoder whose configuration is known without asking anybody.
 ROBERTA_BASE_NAMES = ("FacebookAI/roberta-base", "roberta-base")
@@ -38,8 +36,8 @@ class StartConfig(SgMgConfig):
 
     Attributes:
         pretrained: model folder, Hub id, or "sgmg-lite" for the default inside the package. It has its own
-            configuration; beside it may be given what adds a part to it (`head_noun`, `presence`) or only inference
-            reads (`short_side`, `long_side`, `min_score`).
+            configuration; beside it may be given what adds a part to it (`head_noun`, `detector`, `presence`) or only
+            inference reads (`short_side`, `long_side`, `min_score`).
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
         visual_weights: for a new network, pretrained weights of its visual encoder: a published Kinetics checkpoint, a

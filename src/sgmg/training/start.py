@@ -5,19 +5,22 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from timm.data import ImageNetInfo
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
+from sgmg.model.coco import KINDS
 from sgmg.model.evidence import CLASSES
+from sgmg.model.pretrained import EMBEDDED
 from sgmg.model.visual import ImageEncoder
 from sgmg.training.nouns import teach_head_nouns
 
 #: Settings of a pretrained network that a training may change: parts that start fresh and at first change nothing, and
 #: what only inference reads.
-CHANGEABLE = ("head_noun", "presence", "short_side", "long_side", "min_score")
+CHANGEABLE = ("head_noun", "detector", "presence", "short_side", "long_side", "min_score")
 
 
 def grown_start(folder: str, **changes: Any) -> SgMg:
@@ -36,9 +39,12 @@ def grown_start(folder: str, **changes: Any) -> SgMg:
         return trained
     model = SgMg(config, trained.tokenizer)
     model.load_state_dict(trained.state_dict(), strict=False)  # what is missing is new
+    model.eval()
     if config.head_noun and not trained.config.head_noun:
         teach_head_nouns(model)
-    return model.eval()
+    if config.detector and not trained.config.detector:
+        begin_detector(model)
+    return model
 
 
 def lite_start(**config: object) -> SgMg:
@@ -76,12 +82,37 @@ def lite_start(**config: object) -> SgMg:
     model.visual_encoder.load_classifier(list(weights.values()))
     text = AutoModel.from_pretrained(text_folder, add_pooling_layer=False, dtype=torch.float32)
     model.text_encoder.backbone.load_state_dict(text.state_dict())
+    model.eval()
     if model.evidence is not None:
-        model.eval()
         model.evidence.names.copy_(class_embeddings(model))
     if model.config.head_noun:
-        teach_head_nouns(model.eval())
+        teach_head_nouns(model)
+    if model.config.detector:
+        begin_detector(model)
     return model
+
+
+def begin_detector(model: SgMg) -> None:
+    """Give a network's detector the weights that the default inside the package has, and names to what it finds."""
+    assert model.detector is not None
+    assert model.detection_evidence is not None
+    weights = load_file(EMBEDDED / "detector.safetensors")
+    model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+    model.detection_evidence.names.copy_(kind_embeddings(model))
+
+
+@torch.no_grad()
+def kind_embeddings(model: SgMg) -> Tensor:
+    """Unit-length embeddings (kinds, names, C) of what the detector finds, as sentences that name it have them.
+
+    Kinds with fewer names than others have their first one several times.
+    """
+    rows = []
+    for name, others in KINDS.items():
+        text = model.encode_text(*model.tokenize([f"the {word}" for word in (name, *others)]))
+        rows.append(text.embedding if text.noun is None else text.noun)
+    most = max(map(len, rows))
+    return torch.stack([torch.cat((row, row[:1].expand(most - len(row), -1))) for row in rows])
 
 
 @torch.no_grad()

@@ -569,6 +569,9 @@ def _extent(thing: SceneObject) -> float:
     return float(np.sqrt(np.median(seen))) if len(seen) else 0.0
 
 
+_RIDDEN = ("bicycle", "bike", "motorbike", "horse", "skateboard", "elephant", "camel", "scooter")
+
+
 def _with_a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
@@ -837,8 +840,9 @@ class Sentences:
     def absent(self) -> Expression | None:
         """A sentence about something that is not there, or None where none was found.
 
-        Half of them are hard in that they are of the right kind, but with a clue that no such thing here fits; and
-        of the others some name what a hasty viewer might take for something that is there.
+        Half of them are hard in that they are of the right kind, but with a clue that no such thing here fits, such as
+        that it is with something that is not there; and of the others some name what a hasty viewer might take for
+        something that is there.
         """
         rng = self._rng
         for _ in range(12):
@@ -847,7 +851,7 @@ class Sentences:
                 noun = str(rng.choice(self._nouns(thing)))
                 if thing.sprite.kind.family in self.facts.scene.contents:
                     continue
-                clue = self._impossible(thing, noun)
+                clue = self._with_absent(thing) if rng.random() < 0.3 else self._impossible(thing, noun)
                 if clue is not None:
                     return Expression(self._say(noun, (clue,)), None, "absent", noun)
                 continue
@@ -902,6 +906,20 @@ class Sentences:
             if clue.holds and all(clue.holds(other) is False for other in meant):
                 return clue
         return None
+
+    def _with_absent(self, thing: SceneObject) -> Clue | None:
+        """Where a thing would be as seen from another one, if that were there."""
+        noun, family = self._names[int(self._rng.integers(len(self._names)))]
+        missing = all(is_called(noun, other, family) is False for other in self.facts.things)
+        if "relation" not in self.kinds or not missing or family in self.facts.scene.contents:
+            return None
+        phrases = ["next to {}", "near {}", "behind {}", "in front of {}", "with {}"]
+        if thing.sprite.is_person and family != "person":
+            phrases = ["holding {}", "carrying {}", "on {}", *phrases]
+            if noun in _RIDDEN:
+                phrases = ["riding {}"] * len(phrases) + phrases
+        other = f"the {noun}" if noun.endswith("s") or self._rng.random() < 0.4 else _with_a(noun)
+        return Clue("relation", "relation", (), (str(self._rng.choice(phrases)).format(other),))
 
     def _random_clue(self) -> Clue:
         if self._rng.random() < 0.6:

@@ -355,16 +355,22 @@ def _described(thing: SceneObject) -> SyntheticObject:
 
 
 def _askable_names(cutouts: CutoutSource) -> list[tuple[str, str]]:
-    """Nouns for things that may be absent: every kind there is, and what else a person may be called."""
+    """Nouns for things that may be absent: of 20, 7 of any kind there is, 5 for people, 8 of common kinds.
+
+    People are in most videos: did sentences not ask for them as often where nobody is, the word alone would say that
+    somebody is there.
+    """
     kinds = {kind.name: kind.family for kind in cutouts.kinds() if kind.name in vocabulary.KINDS}
     names = sorted((kinds | {kind.name: kind.family for kind in vocabulary.KINDS.values()}).items())
     people = [(word, "person") for word in (*vocabulary.PERSON_WORDS[:1] * 6, *vocabulary.PERSON_GUESSES[:6])]
-    common = [(word, vocabulary.kind(word).family) for word in _COMMON for _ in range(4)]
-    return names + people + common
+    common = [(word, vocabulary.kind(word).family) for word in _COMMON]
+    every = len(names) / 7  # names stand in the list as often as they are drawn
+    return names + people * round(5 * every / len(people)) + common * round(8 * every / len(common))
 
 
 _COMMON = ("dog", "cat", "bird", "horse", "cow", "car", "bus", "truck", "motorbike", "boat", "airplane", "chair",
-           "ball", "cup", "bottle", "umbrella", "bag", "laptop", "phone", "train", "sheep", "elephant")  # fmt: skip
+           "ball", "cup", "bottle", "umbrella", "bag", "laptop", "phone", "train", "sheep", "elephant", "bicycle",
+           "table", "guitar", "skateboard", "hat", "book", "clock", "backpack")  # fmt: skip
 
 
 _COLORFUL = [kind.name for kind in vocabulary.KINDS.values() if kind.tintable]

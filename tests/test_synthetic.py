@@ -277,15 +277,35 @@ def test_directions_are_seen_in_the_masks(source: str, cutouts: Path) -> None:
 
 
 def test_absent_things_are_not_there(shape_videos: list[SyntheticVideo]) -> None:
-    checked = 0
+    checked: Counter[str] = Counter()
     for video in shape_videos:
         for expression in video.expressions:
-            if expression.kind == "absent":
-                assert expression.object_id is None
-                plain = not re.search("mov|going|heading", expression.text)
-                assert not plain or not meant(video, expression.text), expression.text
-                checked += plain
-    assert checked > 20
+            if expression.kind != "absent":
+                continue
+            assert expression.object_id is None
+            _, beside, other = re.split(
+                "( next to | near | behind | in front of | with (?=an? |the )|$)", expression.text
+            )[:3]
+            if re.search("mov|going|heading", expression.text):
+                continue
+            # Either the thing is missing, or what it is said to be beside.
+            assert not meant(video, other if beside else expression.text), expression.text
+            checked["beside" if beside else "plain"] += 1
+    assert checked["plain"] > 20
+    assert checked["beside"] > 5
+
+
+def test_people_are_often_asked_for_where_nobody_is(cutouts: Path) -> None:
+    config = SyntheticConfig(**SMALL, source="cutouts", cutouts=cutouts, objects=(1, 2), kinds=("absent",))
+    videos = SyntheticVideos(config, seed=0)
+    people = [
+        expression.noun in ("person", *PERSON_GUESSES)
+        for index in range(60)
+        for video in [videos.generate(index, length=1)]
+        if all(thing.kind != "person" for thing in video.objects)
+        for expression in video.expressions
+    ]
+    assert np.mean(people) > 0.07
 
 
 def test_some_absent_things_are_nearly_there(shape_videos: list[SyntheticVideo]) -> None:

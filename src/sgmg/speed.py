@@ -41,6 +41,7 @@ STAGES = {
     "visual_encoder": "visual_encoder.forward",
     "text_encoder": "encode_text",
     "details": "mask_optimiser.look",
+    "hints": "_hints",
     "fusion_before_words": "fusion.project",
     "fusion": "fusion.forward",
     "deformable_encoder": "transformer.encode",

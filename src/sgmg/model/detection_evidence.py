@@ -9,6 +9,20 @@ from sgmg.model.detector import Detector, cover
 from sgmg.model.portable import at_sizes, average_to, for_each
 from sgmg.model.text import TextFeatures
 
+#: What the kinds are called, one after another.
+NAMES = [word for name, others in KINDS.items() for word in (name, *others)]
+
+
+def _names_of_kinds() -> Tensor:
+    """Which of `NAMES` are each kind's: (kinds, most), the first one several times where there are fewer."""
+    most = 1 + max(map(len, KINDS.values()))
+    rows, first = [], 0
+    for others in KINDS.values():
+        own = range(first, first + 1 + len(others))
+        rows.append([*own, *[first] * (most - len(own))])
+        first = own.stop
+    return torch.tensor(rows)
+
 
 class DetectionEvidence(nn.Module):
     """Hints for the fused levels, and for whether a thing is there, from `Detector`.
@@ -16,18 +30,18 @@ class DetectionEvidence(nn.Module):
     All last layers are zero at first, so that trained networks can get this part and go on from what they are.
 
     Attributes:
-        names: (kinds, names, C) unit-length text embeddings of what each kind is called; a buffer, saved with the
-            weights.
+        names: (`NAMES`, C) unit-length text embeddings of what the kinds are called; a buffer, saved with the weights.
     """
 
     names: Tensor
+    names_of: Tensor
     thresholds = 6
 
     def __init__(self, config: SgMgConfig, text_channels: int) -> None:
         super().__init__()
         d = config.hidden_size
-        most = 1 + max(map(len, KINDS.values()))
-        self.register_buffer("names", torch.zeros(len(KINDS), most, text_channels))
+        self.register_buffer("names", torch.zeros(len(NAMES), text_channels))
+        self.register_buffer("names_of", _names_of_kinds(), persistent=False)
         # A kind is what a sentence names once their similarity passes a threshold: several soft ones.
         self.centre = nn.Parameter(torch.linspace(0.35, 0.85, self.thresholds))
         self.slope = nn.Parameter(torch.full((self.thresholds,), 20.0))
@@ -52,7 +66,7 @@ class DetectionEvidence(nn.Module):
     def known(self, text: TextFeatures) -> Tensor:
         """How far each kind is what sentences name: (B·E, kinds, thresholds), from 0 to 1."""
         named = text.embedding if text.noun is None else text.noun
-        similarity = torch.einsum("ec,knc->ekn", named, self.names).amax(2)
+        similarity = (named @ self.names.T)[:, self.names_of].amax(2)  # (B·E, kinds)
         return torch.sigmoid(self.slope * (similarity[..., None] - self.centre))
 
     def draw(self, detections: Tensor, text: TextFeatures, clips: int, size: tuple[int, int]) -> Tensor:

@@ -4,6 +4,9 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +132,9 @@ def load_exactly(model: torch.nn.Module, weights: dict[str, Tensor], source: str
     missing, unexpected = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     if missing or unexpected:
         parts = [
-            f"{name} {', '.join(keys)}" for name, keys in (("missing:", missing), ("unexpected:", unexpected)) if keys
+            f"{name} {', '.join(_by_part(keys, of_all))}"
+            for name, keys, of_all in (("missing:", missing, expected), ("unexpected:", unexpected, weights))
+            if keys
         ]
         raise ModelError(f"the weights in {source} do not fit the model; " + "; ".join(parts))
     wrong = [
@@ -140,6 +145,14 @@ def load_exactly(model: torch.nn.Module, weights: dict[str, Tensor], source: str
     if wrong:
         raise ModelError(f"the weights in {source} have wrong shapes: {', '.join(wrong)}")
     model.load_state_dict({key: value.float() for key, value in weights.items()}, strict=False)
+
+
+def _by_part(keys: Sequence[str], of_all: Iterable[str]) -> Iterator[str]:
+    """Sorted names of weights; of parts that are among them as a whole, and large, just how many they are."""
+    sizes = Counter(key.partition(".")[0] for key in of_all)
+    for part, group in groupby(keys, lambda key: key.partition(".")[0]):
+        names = list(group)
+        yield from [f"all {len(names)} weights of {part}"] if len(names) == sizes[part] > 8 else names
 
 
 def _download(

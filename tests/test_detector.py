@@ -97,6 +97,28 @@ def test_what_a_sentence_names_is_drawn_where_it_was_found() -> None:
 
 
 @torch.no_grad()
+def test_presence_hears_of_what_a_sentence_names_and_of_nothing_else() -> None:
+    model = network()
+    evidence = model.detection_evidence
+    assert evidence is not None
+    text = model.encode_text(*model.tokenize(["the dog"]))
+    evidence.names.copy_(-text.embedding.expand_as(evidence.names))
+    evidence.names[NAMES.index("dog")] = text.embedding
+    patches = torch.randn(1, 1, 16, 8, 8)
+
+    def notes(kind: str) -> torch.Tensor:
+        detections = torch.zeros(1, DETECTIONS, 4 + len(KINDS))
+        detections[0, 0, 2:4] = 1.0
+        detections[0, 0, 4 + KINDS_IN_ORDER.index(kind)] = 0.9
+        return evidence.notes(detections, text, 1, patches)
+
+    found, other = notes("dog"), notes("cup")
+    assert found.shape == (1, 1, 32)
+    assert not torch.allclose(found, other, atol=1e-3)
+    assert torch.allclose(other, notes("bus"), atol=1e-5)
+
+
+@torch.no_grad()
 def test_a_network_without_a_detector_gets_the_packages_own_and_says_at_first_what_it_said(
     tmp_path: Path, detector: Detector
 ) -> None:

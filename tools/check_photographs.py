@@ -11,7 +11,7 @@ are few: this is a look, not a benchmark, and nothing should be tuned to it.
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 import matplotlib.cbook
 import numpy as np
@@ -21,6 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from sgmg import Segmenter
+from sgmg.errors import InputError
 
 #: What may be asked for anywhere.
 THINGS = ["a person", "a dog", "a cat", "a car", "a bicycle", "a cup", "a ball", "a horse", "the man in the red shirt"]
@@ -48,7 +49,12 @@ def photographs() -> dict[str, tuple[np.ndarray, list[str], list[str]]]:
 
 def main() -> None:
     """Print scores and their summary."""
-    segmenter = Segmenter.from_pretrained(sys.argv[1] if len(sys.argv) > 1 else None, device="cpu")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", help="a model folder; by default the embedded model")
+    try:
+        segmenter = Segmenter.from_pretrained(parser.parse_args().model, device="cpu")
+    except InputError as error:
+        parser.error(str(error))
     threshold = segmenter.config.min_score
     there, missing, right, pairs = [], [], 0, 0
     for name, (photo, true, unsure) in photographs().items():

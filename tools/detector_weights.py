@@ -32,7 +32,7 @@ def read_constants(path: Path, manifest: list[dict[str, Any]]) -> dict[str, Tens
         constants[entry["name"]] = torch.tensor(values)
         start += values.nbytes
     if start != len(raw):
-        raise SystemExit(f"The weights beside '{path}' have {len(raw)} bytes, not {start}.")
+        raise ValueError(f"the weights have {len(raw)} bytes, not {start}")
     return constants
 
 
@@ -61,9 +61,13 @@ def main() -> None:
         detector = Detector()
     weights: dict[str, Tensor] = {}
     layers = [(name, layer) for name, layer in detector.named_modules() if isinstance(layer, nn.Conv2d)]
-    for (name, layer), (weight, bias) in zip(layers, convolutions(arguments.graph), strict=True):
-        if weight.shape != layer.weight.shape:
-            raise SystemExit(f"'{arguments.graph}' is another network: {name} has {tuple(weight.shape)}.")
+    try:
+        found = convolutions(arguments.graph)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        parser.error(f"'{arguments.graph}' and the weights beside it cannot be read as a graph: {error}")
+    if [weight.shape for weight, _ in found] != [layer.weight.shape for _, layer in layers]:
+        parser.error(f"'{arguments.graph}' is another network than NanoDet-g")
+    for (name, _), (weight, bias) in zip(layers, found, strict=True):
         weights[f"detector.{name}.weight"] = weight.contiguous()
         weights[f"detector.{name}.bias"] = bias
     weights["detector.stem.0.weight"] = weights["detector.stem.0.weight"].flip(1).contiguous()

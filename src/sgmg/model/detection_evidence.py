@@ -31,6 +31,7 @@ class DetectionEvidence(nn.Module):
 
     Attributes:
         names: (`NAMES`, C) unit-length text embeddings of what the kinds are called; a buffer, saved with the weights.
+        names_of: (kinds, most names) which of them are each kind's.
     """
 
     names: Tensor

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgmg.model.coco import KINDS
-from sgmg.model.onednn import speed_up_convolutions
+from sgmg.model.onednn import LEAK, speed_up_convolutions
 from sgmg.model.parts import gradient_if_asked
 from sgmg.model.pixels import network_input
 
@@ -108,7 +108,7 @@ class _Block(nn.Module):
 
 
 def _convolution(inner: int, outer: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inner, outer, 3, stride, 1), nn.LeakyReLU(0.1))
+    return nn.Sequential(nn.Conv2d(inner, outer, 3, stride, 1), nn.LeakyReLU(LEAK))
 
 
 def _places(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,11 +19,14 @@ from torch.utils.flop_counter import conv_flop_count
 
 Activation = Literal["none", "relu", "relu6", "leaky_relu", "gelu"]
 
+#: What leaky ReLUs let through of what is negative; others are steps of their own.
+LEAK = 0.1
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "relu": F.relu,
     "relu6": F.relu6,
-    "leaky_relu": partial(F.leaky_relu, negative_slope=0.1),
+    "leaky_relu": partial(F.leaky_relu, negative_slope=LEAK),
     "gelu": F.gelu,
 }
 # The same in oneDNN's words: name, numbers, algorithm.
@@ -31,7 +34,7 @@ _ONEDNN_ACTIVATIONS: dict[str, tuple[str, list[float], str]] = {
     "none": ("none", [], ""),
     "relu": ("relu", [], ""),
     "relu6": ("hardtanh", [0.0, 6.0], ""),
-    "leaky_relu": ("leaky_relu", [0.1], ""),
+    "leaky_relu": ("leaky_relu", [LEAK], ""),
     "gelu": ("gelu", [], "none"),
 }
 
@@ -211,7 +214,7 @@ class SameConvolution(Convolution):
 
 def _activation_of(module: nn.Module) -> Activation:
     """What a layer that follows another does, if that can be done in one go; else "none"."""
-    if type(module) is nn.LeakyReLU and module.negative_slope == 0.1:
+    if type(module) is nn.LeakyReLU and module.negative_slope == LEAK:
         return "leaky_relu"
     return _FOLLOWING.get(type(module), "none")
 

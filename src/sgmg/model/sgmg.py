@@ -374,7 +374,8 @@ class SgMg(nn.Module, PretrainedFolder):
             pyramid, detections = detector(frames)
             return [detections, *evidence.describe(pyramid, sizes)]
 
-        at_once = frames_at_once([padded_size(frames.shape[2:])], 1, len(frames), frames.device)
+        rows, columns = padded_size(frames.shape[2:])
+        at_once = frames_at_once([(rows // 4, columns // 4)], 1, len(frames), frames.device)
         return by_parts(detect, at_once, frames)
 
     def decode(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int] | None = None) -> Prediction:

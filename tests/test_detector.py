@@ -88,7 +88,7 @@ def test_what_a_sentence_names_is_drawn_where_it_was_found() -> None:
     detections = torch.zeros(1, DETECTIONS, 4 + len(KINDS))
     detections[0, 0, :4] = torch.tensor([0.0, 0.0, 0.5, 0.5])
     detections[0, 0, 4 + dog] = 0.9
-    drawn = evidence.draw(detections, text, 1, (4, 6))
+    drawn = evidence.draw(detections, text.named, 1, (4, 6))
     assert drawn.shape == (1, 2, 1, evidence.thresholds, 4, 6)
     of_dog, of_cup = drawn[0, :, 0, -1]
     assert of_dog[:2, :3].min() > 0.8

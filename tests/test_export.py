@@ -31,6 +31,7 @@ KINDS = {
         "visual_encoder": "tf_efficientnet_lite0",
         "class_evidence": True,
         "head_noun": True,
+        "landmark": True,
         "detector": True,
         "queries": 1,
         "strides": (16, 32, 64),

@@ -33,9 +33,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @torch.no_grad()
 def test_a_trained_network_with_new_parts_says_at_first_what_it_said(folder: Path) -> None:
-    old, new = SgMg.from_pretrained(folder), grown_start(str(folder), head_noun=True, presence=True)
+    old, new = SgMg.from_pretrained(folder), grown_start(str(folder), head_noun=True, landmark=True, presence=True)
     assert new.presence is not None
     assert new.text_encoder.head_noun is not None
+    assert new.landmark_evidence is not None
     frames = torch.randn(2, 3, 3, 144, 160)
     words = old.tokenize(["the red circle", "a dog", "the dog left", "person"])
     for before, after in zip(*(vars(model(frames, None, *words)[0]).values() for model in (old, new)), strict=True):
@@ -52,9 +53,10 @@ def test_parts_stay_in_the_folder(folder: Path, tmp_path: Path) -> None:
     assert again.digest() == SgMg.from_pretrained(tmp_path / "new").digest()
 
 
-def test_head_nouns_need_class_evidence() -> None:
-    with pytest.raises(ModelError, match="set class_evidence too"):
-        SgMg(tiny_config(head_noun=True))
+@pytest.mark.parametrize("part", ["head_noun", "landmark"])
+def test_nouns_need_class_evidence(part: str) -> None:
+    with pytest.raises(ModelError, match=f"{part} is compared with class evidence: set class_evidence too"):
+        SgMg(tiny_config(**{part: True}))
 
 
 @torch.no_grad()
@@ -99,11 +101,11 @@ def test_until_it_is_taught_all_words_count_the_same() -> None:
 
 
 def test_examples_say_where_the_noun_stands() -> None:
-    examples = named_things(50, np.random.default_rng(0))
-    assert all(example.text[example.start : example.end].strip() for example in examples)
+    examples = named_things(200, np.random.default_rng(0))
+    nouns = [example.text[slice(*example.noun)] for example in examples]
+    assert all(noun.strip() == noun != "" for noun in nouns)
+    assert "person" in nouns
     assert any(example.text.startswith("find ") for example in examples)
-    dogs = [example for example in examples if example.text[example.start : example.end] == "person"]
-    assert dogs
 
 
 def test_nouns_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -465,6 +465,18 @@ def test_redundant_words_only_where_asked_for() -> None:
     assert colored[1.0] > 5
 
 
+def test_fewer_videos_that_names_alone_decide_where_asked_for() -> None:
+    def named(share: float) -> int:
+        """How many of 40 videos ask for everything by its name."""
+        videos = SyntheticVideos(SyntheticConfig(**SMALL, absent_share=0.2, named_share=share), seed=0)
+        return sum(
+            all(expression.kind in ("name", "absent") for expression in videos.generate(index).expressions)
+            for index in range(40)
+        )
+
+    assert named(0.0) < named(0.5) < named(1.0)
+
+
 def test_words_for_one_family_decide_nothing() -> None:
     def thing(name: str) -> SceneObject:
         motion = make_motion(np.random.default_rng(0), "still", 0.0, 2, 10)

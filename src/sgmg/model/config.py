@@ -105,6 +105,8 @@ class SgMgConfig:
             words of the text encoder, to the fusion (timm encoders with a classifier only).
         head_noun: compare class evidence also with the words that name the thing, apart from its attributes: which
             words these are, the text encoder's features say (with ``class_evidence`` only).
+        landmark: feed what evidence there is of a sentence's other thing ("the dog behind the chair") to the fusion
+            and to ``presence``; see `sgmg.model.landmark` (with ``class_evidence`` only).
         detector: feed what a small detector of COCO's 80 kinds of things finds to the fusion, and to ``presence``; see
             `sgmg.model.detector`.
         presence: decide over all frames of a clip whether the thing is there; see `sgmg.model.presence`.
@@ -143,6 +145,7 @@ class SgMgConfig:
     fold_norms: bool = False
     class_evidence: bool = False
     head_noun: bool = False
+    landmark: bool = False
     detector: bool = False
     presence: bool = False
     appearance: bool = False

@@ -64,39 +64,39 @@ class DetectionEvidence(nn.Module):
             for project, level, size in zip(self.features, self.levels, sizes, strict=True)
         ]
 
-    def known(self, text: TextFeatures) -> Tensor:
-        """How far each kind is what sentences name: (B·E, kinds, thresholds), from 0 to 1."""
-        named = text.embedding if text.noun is None else text.noun
+    def known(self, named: Tensor) -> Tensor:
+        """How far each kind is what embeddings (B·E, C) name: (B·E, kinds, thresholds), from 0 to 1."""
         similarity = (named @ self.names.T)[:, self.names_of].amax(2)  # (B·E, kinds)
         return torch.sigmoid(self.slope * (similarity[..., None] - self.centre))
 
-    def draw(self, detections: Tensor, text: TextFeatures, clips: int, size: tuple[int, int]) -> Tensor:
-        """How surely what sentences name was found in each cell.
+    def draw(self, detections: Tensor, named: Tensor, clips: int, size: tuple[int, int]) -> Tensor:
+        """How surely what is named was found in each cell.
 
         Args:
             detections: (B·T, DETECTIONS, 4 + kinds) of B clips, as of `Detector`.
-            text: of E sentences a clip.
+            named: (B·E, C) embeddings of what E sentences a clip name.
             size: h and w of the grid.
 
         Returns:
             (B, E, T, thresholds, h, w).
         """
-        known = self.known(text).unflatten(0, (clips, -1))  # (B, E, kinds, thresholds)
+        known = self.known(named).unflatten(0, (clips, -1))  # (B, E, kinds, thresholds)
         boxes, scores = detections[..., :4], detections[..., 4:].unflatten(0, (clips, -1))
         named = torch.einsum("btdk,bekj->betdj", scores, known)
         covered = cover(boxes, size).unflatten(0, (clips, -1))[:, None, :, :, None]  # (B, 1, T, DETECTIONS, 1, h, w)
         return (named[..., None, None] * covered).amax(3)
 
     def compare(self, detections: Tensor, text: TextFeatures, clips: int, sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """Hints (B·E·T, d, h, w) for each level's size, one text a sentence; arguments as in `draw`."""
-        drawn = text.agreed(self.draw(detections, text, clips, sizes[0])).flatten(0, 2)
+        """Hints (B·E·T, d, h, w) for each level's size, one text a sentence; detections as in `draw`."""
+        drawn = text.agreed(self.draw(detections, text.named, clips, sizes[0])).flatten(0, 2)
         return at_sizes(self.agreement(drawn), sizes)
 
     def notes(self, detections: Tensor, text: TextFeatures, clips: int, patches: Tensor) -> Tensor:
         """What each frame notes of whether the thing is there, for `sgmg.model.presence`.
 
         Args:
-            detections, text, clips: as of `draw`.
+            detections, clips: as of `draw`.
+            text: of E sentences a clip.
             patches: (B·E·T, N, 16, h, w) patch mask logits; masks are judged, not taught, by what lies under them.
 
         Returns:
@@ -104,10 +104,10 @@ class DetectionEvidence(nn.Module):
         """
         assert self.note is not None
         size = (patches.shape[3] // 2, patches.shape[4] // 2)
-        drawn = self.draw(detections, text, clips, size).flatten(0, 2)
+        drawn = self.draw(detections, text.named, clips, size).flatten(0, 2)
         under = average_to(patches.detach().sigmoid().mean(2), size).flatten(2).to(drawn.dtype)  # (B·E·T, N, h·w)
         below = under @ drawn.flatten(2).transpose(1, 2) / (under.sum(-1, keepdim=True) + 1e-3)
         best = drawn.amax((2, 3))[:, None].expand_as(below)
-        known = for_each(self.known(text).amax(1), drawn.shape[0] // len(text.sentence))[:, None].expand_as(below)
+        known = for_each(self.known(text.named).amax(1), drawn.shape[0] // len(text.sentence))[:, None].expand_as(below)
         noted: Tensor = self.note(torch.cat((below, best, known), -1))
         return noted

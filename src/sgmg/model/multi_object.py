@@ -57,7 +57,7 @@ class JoinedText(TextFeatures):
         words: (B, E·L, d) the sentences' words, one sentence after another.
         sentence: (B·E, d), zeros for padding sentences.
         padding_mask: (B, E·L) bool, True on padding words and on all words of padding sentences.
-        embedding, noun: (B·E, C), zeros for padding sentences.
+        embedding, noun, landmark: (B·E, C), zeros for padding sentences.
         sentences: E.
     """
 
@@ -109,6 +109,7 @@ def join(text: TextFeatures, counts: Sequence[int]) -> JoinedText:
         padding_mask=by_clip(text.padding_mask, True).flatten(1),
         embedding=by_clip(text.embedding).flatten(0, 1),
         noun=None if text.noun is None else by_clip(text.noun).flatten(0, 1),
+        landmark=None if text.landmark is None else by_clip(text.landmark).flatten(0, 1),
         sentences=max(counts),
     )
 

@@ -21,6 +21,7 @@ from sgmg.model.evidence import ClassEvidence
 from sgmg.model.feature_decoder import FeatureDecoder, FeatureObserver
 from sgmg.model.fusion import Fusion
 from sgmg.model.heads import build_mask_optimiser, build_segmentation, picture
+from sgmg.model.landmark import LandmarkEvidence
 from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.onednn import speed_up_linear_layers
@@ -221,8 +222,9 @@ class SgMg(nn.Module, PretrainedFolder):
         super().__init__()
         self.config = config = config or SgMgConfig()
         self.tokenizer = tokenizer
-        if config.head_noun and not config.class_evidence:
-            raise ModelError("head_noun is compared with class evidence: set class_evidence too")
+        for part in ("head_noun", "landmark"):
+            if getattr(config, part) and not config.class_evidence:
+                raise ModelError(f"{part} is compared with class evidence: set class_evidence too")
         d = config.hidden_size
         self.visual_encoder = build_visual_encoder(config)
         self.text_encoder = TextEncoder(config)
@@ -231,6 +233,7 @@ class SgMg(nn.Module, PretrainedFolder):
         self.evidence = ClassEvidence(config, text_channels) if config.class_evidence else None
         self.detector = Detector() if config.detector else None
         self.detection_evidence = DetectionEvidence(config, text_channels) if config.detector else None
+        self.landmark_evidence = LandmarkEvidence(config) if config.landmark else None
         self.appearance = Appearance(config, channels) if config.appearance else None
         self.motion = Motion(config) if config.motion else None
         self.place = Place(config) if config.place else None
@@ -452,6 +455,9 @@ class SgMg(nn.Module, PretrainedFolder):
             agreements.append(at_sizes(self.evidence.compare(visual.posterior, text, clips), sizes))
         if self.detection_evidence is not None and visual.detections is not None:
             agreements.append(self.detection_evidence.compare(visual.detections, text, clips, sizes))
+        if self.landmark_evidence is not None:
+            seen = self._landmarks(visual, text, clips, sizes[0])
+            agreements.append(self.landmark_evidence.compare([text.agreed(x).flatten(0, 2) for x in seen], sizes))
         agreement = [sum(level[1:], start=level[0]) for level in zip(*agreements, strict=True)]
         return self.fusion(visual.levels, text, agreement or [None] * len(sizes))
 
@@ -492,11 +498,16 @@ class SgMg(nn.Module, PretrainedFolder):
         last = replace(predictions[-1], intermediate=predictions[:-1])
         if self.presence is not None:
             queries, patches = output.queries[-1], last.patch_masks.flatten(0, 1)
+            clips = visual.clips // visual.expressions
             last.notes = self.presence.notes(queries, text, patches, self._noun_shares(visual, text))
+            more = []
             if self.detection_evidence is not None and visual.detections is not None:
-                clips = visual.clips // visual.expressions
-                seen = self.detection_evidence.notes(visual.detections, text, clips, patches)
-                last.notes = last.notes + seen.unflatten(0, (visual.clips, visual.frames))
+                more.append(self.detection_evidence.notes(visual.detections, text, clips, patches))
+            if self.landmark_evidence is not None:
+                seen = self._landmarks(visual, text, clips, (grid[0] // 2, grid[1] // 2))
+                more.append(self.landmark_evidence.notes([x.flatten(0, 2) for x in seen]))
+            for noted in more:
+                last.notes = last.notes + noted.unflatten(0, (visual.clips, visual.frames))
         if self.observer is not None and self.training:
             seen = self.observer(memory, visual.stages, text, output.queries[-1], output.references[-1] * size)
             last.observed = seen.unflatten(0, (visual.clips, visual.frames))
@@ -506,8 +517,20 @@ class SgMg(nn.Module, PretrainedFolder):
         """How far each cell's classes are what each expression names: (B·T, thresholds + 1, h, w), or None."""
         if self.evidence is None or visual.posterior is None:
             return None
-        named = text.embedding if text.noun is None else text.noun
-        return self.evidence.shares(visual.posterior, named, visual.clips // visual.expressions).flatten(0, 2)
+        return self.evidence.shares(visual.posterior, text.named, visual.clips // visual.expressions).flatten(0, 2)
+
+    def _landmarks(self, visual: VisualFeatures, text: TextFeatures, clips: int, size: tuple[int, int]) -> list[Tensor]:
+        """What evidence there is in each cell of the other things of sentences: (B, E, T, n, h, w) of each sort.
+
+        `size` is of the grid that detections are drawn on.
+        """
+        assert self.evidence is not None
+        assert visual.posterior is not None
+        assert text.landmark is not None
+        seen = [self.evidence.shares(visual.posterior, text.landmark, clips)]
+        if self.detection_evidence is not None and visual.detections is not None:
+            seen.append(self.detection_evidence.draw(visual.detections, text.landmark, clips, size))
+        return seen
 
     def optimise_masks(self, prediction: Prediction, visual: VisualFeatures, query: Tensor) -> Tensor:
         """Mask logits of one query a clip, or of several.

@@ -21,6 +21,8 @@ class TextFeatures:
         padding_mask: (E, L) bool, True on padding.
         embedding: (E, C) unit-length sentence embedding in the text encoder's own space.
         noun: (E, C) the same of the words that name the thing, or None where the model does not tell them apart.
+        landmark: (E, C) the same of the words that name another thing, by which the sentence tells where the thing is,
+            as long as it is sure that there is one; or None where the model does not ask.
     """
 
     words: Tensor
@@ -28,6 +30,12 @@ class TextFeatures:
     padding_mask: Tensor
     embedding: Tensor
     noun: Tensor | None = None
+    landmark: Tensor | None = None
+
+    @property
+    def named(self) -> Tensor:
+        """(E, C) what says which kind of thing is meant: the noun where it is told apart, else the whole sentence."""
+        return self.embedding if self.noun is None else self.noun
 
     @property
     def keys(self) -> Tensor:
@@ -60,7 +68,7 @@ class HeadNoun(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.interest = nn.Linear(channels, 1, bias=False)
+        self.interest: nn.Module = nn.Linear(channels, 1, bias=False)
         nn.init.zeros_(self.interest.weight)
 
     def weights(self, words: Tensor, attention_mask: Tensor) -> Tensor:
@@ -72,6 +80,30 @@ class HeadNoun(nn.Module):
         """Words (E, L, C) of the text encoder and their mask (E, L) to unit-length embeddings (E, C)."""
         weights = self.weights(words, attention_mask)
         return torch.nn.functional.normalize((weights[..., None] * words).sum(1), dim=-1)
+
+
+class Landmark(HeadNoun):
+    """The meaning of the words that name another thing than what is meant: "chair" in "the dog behind the chair".
+
+    As long as it is sure that there is one: next to nothing of "the black dog".
+    """
+
+    hidden = 32
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        # Whether a noun is the thing or another one depends on more than a direction in the space of words.
+        self.interest: nn.Module = nn.Sequential(nn.Linear(channels, self.hidden), nn.GELU(), nn.Linear(self.hidden, 1))
+
+    def weights(self, words: Tensor, attention_mask: Tensor) -> Tensor:
+        """How much each word (E, L, C) counts: (E, L); what is missing to 1 says that there is no other thing."""
+        interest = self.interest(words)[..., 0].float().masked_fill(~attention_mask.bool(), -torch.inf)
+        return torch.nn.functional.pad(interest, [0, 1]).softmax(-1)[:, :-1]
+
+    def forward(self, words: Tensor, attention_mask: Tensor) -> Tensor:
+        """Words (E, L, C) of the text encoder and their mask (E, L) to embeddings (E, C) of lengths from 0 to 1."""
+        sure = self.weights(words, attention_mask).sum(1, keepdim=True)
+        return super().forward(words, attention_mask) * sure
 
 
 class TextEncoder(nn.Module):
@@ -86,6 +118,7 @@ class TextEncoder(nn.Module):
         self.word_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
         self.sentence_projection = FeatureResizer(text_config.hidden_size, config.hidden_size, config.dropout)
         self.head_noun = HeadNoun(text_config.hidden_size) if config.head_noun else None
+        self.landmark = Landmark(text_config.hidden_size) if config.landmark else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> TextFeatures:
         """Token ids and mask, both (E, L), to features."""
@@ -101,4 +134,5 @@ class TextEncoder(nn.Module):
             padding_mask=~attention_mask.bool(),
             embedding=torch.nn.functional.normalize(mean.float(), dim=-1),
             noun=self.head_noun(words.float(), attention_mask) if self.head_noun is not None else None,
+            landmark=self.landmark(words.float(), attention_mask) if self.landmark is not None else None,
         )

@@ -36,8 +36,8 @@ class StartConfig(SgMgConfig):
 
     Attributes:
         pretrained: model folder, Hub id, or "sgmg-lite" for the default inside the package. It has its own
-            configuration; beside it may be given what adds a part to it (`head_noun`, `detector`, `presence`) or only
-            inference reads (`short_side`, `long_side`, `min_score`).
+            configuration; beside it may be given what adds a part to it (`head_noun`, `landmark`, `detector`,
+            `presence`) or only inference reads (`short_side`, `long_side`, `min_score`).
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
         visual_weights: for a new network, pretrained weights of its visual encoder: a published Kinetics checkpoint, a

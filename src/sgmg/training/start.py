@@ -16,11 +16,11 @@ from sgmg.model.detection_evidence import NAMES
 from sgmg.model.evidence import CLASSES
 from sgmg.model.pretrained import EMBEDDED
 from sgmg.model.visual import ImageEncoder
-from sgmg.training.nouns import teach_head_nouns
+from sgmg.training.nouns import teach_head_nouns, teach_landmarks
 
 #: Settings of a pretrained network that a training may change: parts that start fresh and at first change nothing, and
 #: what only inference reads.
-CHANGEABLE = ("head_noun", "detector", "presence", "short_side", "long_side", "min_score")
+CHANGEABLE = ("head_noun", "landmark", "detector", "presence", "short_side", "long_side", "min_score")
 
 
 def grown_start(folder: str, **changes: Any) -> SgMg:
@@ -42,6 +42,8 @@ def grown_start(folder: str, **changes: Any) -> SgMg:
     model.eval()
     if config.head_noun and not trained.config.head_noun:
         teach_head_nouns(model)
+    if config.landmark and not trained.config.landmark:
+        teach_landmarks(model)
     if config.detector and not trained.config.detector:
         begin_detector(model)
     return model
@@ -87,6 +89,8 @@ def lite_start(**config: object) -> SgMg:
         model.evidence.names.copy_(class_embeddings(model))
     if model.config.head_noun:
         teach_head_nouns(model)
+    if model.config.landmark:
+        teach_landmarks(model)
     if model.config.detector:
         begin_detector(model)
     return model
@@ -104,8 +108,7 @@ def begin_detector(model: SgMg) -> None:
 @torch.no_grad()
 def kind_embeddings(model: SgMg) -> Tensor:
     """Unit-length embeddings (`NAMES`, C) of what the detector finds, as sentences that name it have them."""
-    text = model.encode_text(*model.tokenize([f"the {name}" for name in NAMES]))
-    return text.embedding if text.noun is None else text.noun
+    return model.encode_text(*model.tokenize([f"the {name}" for name in NAMES])).named
 
 
 @torch.no_grad()

@@ -677,8 +677,14 @@ class Sentences:
         return None
 
     def _one_true_clue(self, thing: SceneObject) -> tuple[Clue, ...]:
-        """Something that is true of a thing and need not be said."""
+        """Something that is true of a thing and need not be said; half of the time what it is beside, if anything.
+
+        What is said to be beside something is otherwise rare, and mostly said of what is not there.
+        """
         true = [clue for clue, truth in self._clues if truth.get(thing.id)]
+        relations = [clue for clue in true if clue.kind == "relation"]
+        if relations and self._rng.random() < 0.5:
+            true = relations
         return (true[int(self._rng.integers(len(true)))],) if true else ()
 
     def _nouns(self, thing: SceneObject) -> list[str]:

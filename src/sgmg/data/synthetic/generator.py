@@ -45,6 +45,8 @@ class SyntheticConfig:
             around them.
         plural_share: share of the sentences that ask for all things of a kind ("the people"); in clips for training
             only, since most benchmarks ask for one object a sentence.
+        named_share: share of the videos in which names alone decide that are kept; others are made anew, for one in
+            which clothes, colours, motion, place or relations are asked for.
         max_step: a video is seen at every 1st to ``max_step``-th frame: motions are that much faster.
 
     Raises:
@@ -66,6 +68,7 @@ class SyntheticConfig:
     redundant_share: float = 0.0
     careless_share: float = 0.0
     plural_share: float = 0.0
+    named_share: float = 1.0
     max_step: int = 1
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class SyntheticConfig:
             "redundant_share",
             "careless_share",
             "plural_share",
+            "named_share",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a share and lies between 0 and 1, unlike {getattr(self, name)}.")
@@ -192,7 +196,7 @@ class SyntheticVideos:
         """
         config = self.config
         best: tuple[Scene, list[Expression], np.ndarray, np.ndarray, str] | None = None
-        most = 0
+        most = (False, 0)
         for attempt in range(_ATTEMPTS):
             if attempt >= 6 and best is not None and best[1]:
                 break
@@ -202,9 +206,12 @@ class SyntheticVideos:
             expressions = self._expressions(rng, scene, source)
             # Scenes that say little are planned anew: two things to ask for, where there are two.
             present = sum(expression.object_id is not None for expression in expressions)
-            if best is None or not best[1] or present > most:
-                best, most = (scene, expressions, frames, labels, background), present
-            if present >= min(2, config.expressions, len(scene.objects)) or set(config.kinds) == {"absent"}:
+            named = all(expression.kind in ("name", "absent", "plural") for expression in expressions)
+            kept = not named or config.named_share == 1 or rng.random() < config.named_share
+            if best is None or not best[1] or (kept, present) > most:
+                best, most = (scene, expressions, frames, labels, background), (kept, present)
+            enough = present >= min(2, config.expressions, len(scene.objects)) or set(config.kinds) == {"absent"}
+            if kept and enough:
                 break
         if best is None or not best[1]:
             raise InputError(

@@ -21,7 +21,7 @@ PARTS = {"visual_encoder": "test_efficientnet", "presence": True, "temporal_laye
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     """The one inside the package."""
-    found = SgMg.from_pretrained(Path(__file__).parents[1] / "src/sgmg/weights/sgmg-lite").detector
+    found = SgMg.from_pretrained("sgmg-lite").detector
     assert found is not None
     return found
 

@@ -1,7 +1,5 @@
 """The other thing of a sentence: which words name it, and what a network makes of where it is."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,6 @@ from sgmg.model.text import Landmark
 from sgmg.training import nouns
 from sgmg.training.nouns import named_things, teach_landmarks
 
-LITE = Path(__file__).parents[1] / "src/sgmg/weights/sgmg-lite"
 PARTS = {
     "visual_encoder": "tf_efficientnet_lite0",
     "class_evidence": True,
@@ -61,7 +58,7 @@ def test_examples_say_where_other_things_stand() -> None:
 def test_they_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nouns, "SENTENCES", 400)
     torch.manual_seed(0)
-    model = SgMg.from_pretrained(LITE)
+    model = SgMg.from_pretrained("sgmg-lite")
     part = model.text_encoder.landmark = Landmark(384)
     assert teach_landmarks(model) > 0.8
     ids, attention = model.tokenize(["a man riding a bicycle", "the dog that chases the ball", "the leftmost person"])

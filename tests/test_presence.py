@@ -15,7 +15,6 @@ from sgmg.training.nouns import named_things, teach_head_nouns
 from sgmg.training.start import grown_start
 
 EVIDENCE = {"visual_encoder": "tf_efficientnet_lite0", "class_evidence": True, "temporal_layers": 1, "queries": 1}
-LITE = Path(__file__).parents[1] / "src/sgmg/weights/sgmg-lite"
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_examples_say_where_the_noun_stands() -> None:
 
 def test_nouns_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nouns, "SENTENCES", 120)
-    model = SgMg.from_pretrained(LITE)
+    model = SgMg.from_pretrained("sgmg-lite")
     model.text_encoder.head_noun = HeadNoun(384)
     assert teach_head_nouns(model) > 0.8
     ids, attention = model.tokenize(["the girl in a blue skirt", "a dog chasing the ball"])

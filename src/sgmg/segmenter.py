@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "sgmg-lite"
 
 _log = logging.getLogger(__name__)
-_WEIGHTS = Path(__file__).parent / "weights"
 # Of an expression: no text encoder takes as many, and tokenizers are slow on more, or fail.
 _MOST_CHARACTERS = 10_000
 # Whose expressions' features are kept, where clips of many videos come in any order.
@@ -127,19 +126,13 @@ class Segmenter:
         from sgmg.model import ModelError, SgMg
 
         device = str(find_device(device))  # before the work of loading
-        embedded = _WEIGHTS / str(model or DEFAULT_MODEL)
-        is_embedded = embedded.is_dir() and (model is None or not Path(model).exists())
-        if model is None and not is_embedded:
-            raise InputError(
-                f"This installation has no embedded model '{DEFAULT_MODEL}'; name a model folder with --model."
-            )
-        place = embedded if is_embedded else folder if folder.exists() else str(model)
+        name = str(model or DEFAULT_MODEL)
         try:
-            network = SgMg.from_pretrained(place)
+            network = SgMg.from_pretrained(name)
         except ModelError as error:
             raise InputError(str(error)) from error
-        _log.info("loaded %s for %s in %s", place, device, dtype)
-        return cls.of(PyTorchEngine(network, device, dtype, threads), str(model or DEFAULT_MODEL))
+        _log.info("loaded %s for %s in %s", name, device, dtype)
+        return cls.of(PyTorchEngine(network, device, dtype, threads), name)
 
     @classmethod
     def from_onnx(cls, folder: str | Path, threads: int | None = None, name: str | None = None) -> Segmenter:

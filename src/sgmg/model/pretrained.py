@@ -48,15 +48,19 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
         token: str | bool | None = None,
         local_files_only: bool = False,
     ) -> "SgMg":
-        """A model from a folder or a Hugging Face Hub id, in evaluation mode, in float32 on the CPU.
+        """A model from a folder, the package ("sgmg-lite") or the Hugging Face Hub, ready to use.
+
+        It is in evaluation mode, in float32, on the CPU.
 
         Raises:
             ModelError: there is no such folder or id, a file is missing or damaged, or the weights do not
                 fit the configuration exactly.
         """
-        folder = Path(pretrained_model_name_or_path)
+        name = str(pretrained_model_name_or_path)
+        folder = Path(name).expanduser()
         if not folder.is_dir():
-            folder = _download(str(pretrained_model_name_or_path), revision, cache_dir, token, local_files_only)
+            embedded = name == EMBEDDED.name and EMBEDDED.is_dir()
+            folder = EMBEDDED if embedded else _download(name, revision, cache_dir, token, local_files_only)
         config = _read_config(folder / CONFIG)
         weights = _read_weights(folder)
         try:

@@ -15,7 +15,6 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.config import ROBERTA_BASE
-from sgmg.model.pretrained import EMBEDDED
 from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
@@ -204,7 +203,7 @@ def model_config(config: StartConfig) -> SgMgConfig:
     """
     _check_start(config)
     if config.pretrained is not None:
-        return replace(SgMg.from_pretrained(_folder(config.pretrained)).config, **_changes(config))
+        return replace(SgMg.from_pretrained(config.pretrained).config, **_changes(config))
     if config.start is not None:
         return new_model(config).config
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
@@ -227,7 +226,7 @@ def new_model(config: StartConfig) -> SgMg:
     """
     _check_start(config)
     if config.pretrained is not None:
-        return grown_start(_folder(config.pretrained), **_changes(config))
+        return grown_start(config.pretrained, **_changes(config))
     values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
     if config.start is not None:
         encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
@@ -245,10 +244,6 @@ def new_model(config: StartConfig) -> SgMg:
     if config.visual_weights is not None:
         load_visual_weights(model, config.visual_weights)
     return model
-
-
-def _folder(pretrained: str) -> str:
-    return str(EMBEDDED) if pretrained == EMBEDDED.name else pretrained
 
 
 def _changes(config: StartConfig) -> dict[str, Any]:

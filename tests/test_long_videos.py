@@ -112,8 +112,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     interrupted(segmenter, video, tmp_path / "out", after=15, **options)
     assert not (tmp_path / "out").exists()
     clips: list[int] = []
-    encode = segmenter.model.encode_video
-    monkeypatch.setattr(segmenter.model, "encode_video", lambda clip: clips.append(clip.shape[1]) or encode(clip))
+    find = segmenter.model.find
+    monkeypatch.setattr(segmenter.model, "find", lambda clip, *rest: clips.append(len(clip)) or find(clip, *rest))
     segmenter.to_folder(video, "the dog", tmp_path / "out", resume=True, **options)
     assert len(clips) == (2 if overlap else 1), "what was finished is not done again"
     assert files_in(tmp_path / "out") == files_in(tmp_path / "whole")
@@ -157,8 +157,8 @@ def test_a_run_that_was_to_replace_an_earlier_result_goes_on_too(
     interrupted(segmenter, video, out, after=16, clip_length=8, overwrite=True)
     assert Segmentation.load(out).expressions == ["a cup"], "the earlier result is still there"
     clips: list[int] = []
-    encode = segmenter.model.encode_video
-    monkeypatch.setattr(segmenter.model, "encode_video", lambda clip: clips.append(clip.shape[1]) or encode(clip))
+    find = segmenter.model.find
+    monkeypatch.setattr(segmenter.model, "find", lambda clip, *rest: clips.append(len(clip)) or find(clip, *rest))
     segmenter.to_folder(video, "the dog", out, clip_length=8, overwrite=True, resume=True)
     assert len(clips) == 1
     assert Segmentation.load(out).expressions == ["the dog"]
@@ -179,7 +179,7 @@ def test_with_nothing_to_go_on_with_it_begins(segmenter: Segmenter, video: Path,
 def test_an_error_in_the_first_clip_leaves_nothing(
     segmenter: Segmenter, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmenter.model, "encode_video", lambda clip: 1 / 0)
+    monkeypatch.setattr(segmenter.model, "find", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         segmenter.to_folder(video, "the dog", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["squares.mp4"]

@@ -74,8 +74,8 @@ def test_the_visual_encoder_runs_once_a_clip(
     segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = []
-    encode = segmenter.model.encode_video
-    monkeypatch.setattr(segmenter.model, "encode_video", lambda clip: lengths.append(clip.shape[1]) or encode(clip))
+    find = segmenter.model.find
+    monkeypatch.setattr(segmenter.model, "find", lambda clip, *rest: lengths.append(len(clip)) or find(clip, *rest))
     segmenter(frames, ["the dog", "a person"], clip_length=3)
     assert lengths == [3, 3, 1]
     segmenter(frames, ["the dog", "a person"], clip_length="all")
@@ -182,10 +182,10 @@ def test_devices_and_types_that_do_not_exist(tiny_model: SgMg) -> None:
 def test_too_little_memory_is_one_sentence(
     segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(clip: torch.Tensor) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(segmenter.model, "encode_video", fail)
+    monkeypatch.setattr(segmenter.model, "find", fail)
     with pytest.raises(InputError, match="smaller --clip-length or --short-side"):
         segmenter(frames, "the dog")
 

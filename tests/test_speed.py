@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import tiny_config
+from conftest import tiny_config, tiny_tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformerBlock
@@ -19,8 +21,8 @@ from sgmg.model.attention import MultiheadAttention
 from sgmg.model.deformable import DeformableAttention, sample_levels
 from sgmg.model.fusion import SpectralFilter
 from sgmg.model.onednn import Linear, linear, speed_up_convolutions
-from sgmg.model.parts import CELLS_AT_ONCE, whole_clips
-from sgmg.model.windows import WindowBlock
+from sgmg.model.parts import CELLS_AT_ONCE, FrameQueue, whole_clips
+from sgmg.model.windows import WindowAttention, WindowBlock
 from sgmg.segmenter import Segmenter
 from sgmg.speed import STAGES, stage_times
 
@@ -144,6 +146,66 @@ def test_window_blocks_are_those_of_torchvision(shift: list[int], size: tuple[in
     torch.testing.assert_close(ours(x), expected)
     with torch.no_grad():
         torch.testing.assert_close(ours(x.clone()), expected)
+        for at_once in (1, 3, 20):
+            streamed = torch.cat(list(ours.stream(x[0].clone().split(at_once), size[0])))
+            torch.testing.assert_close(streamed, expected[0])
+
+
+@given(st.integers(1, 60), st.sampled_from([0, 4]))
+def test_runs_of_windows_hold_every_frame_once_and_see_what_their_windows_hold(length: int, shift: int) -> None:
+    layout = WindowAttention(16, [8, 7, 7], [shift, 3, 3], 2).layout((length, 9, 16))
+    end = layout.counts[0] * layout.window[0]
+    place = torch.arange(end).roll(-layout.shift[0])  # frames in the order of windows, a frame's place in its own
+    seen: list[int] = []
+    for run, tokens in layout.runs():
+        start = len(seen)
+        seen += range(start, start + run.size[0])
+        where = [(place == frame).nonzero().item() % layout.window[0] for frame in range(start, start + run.size[0])]
+        rows = range(tokens.start // 49, tokens.stop // 49)
+        assert where == list(rows)[: len(where)]
+        assert run.window[0] == len(rows)
+        assert run.shift[0] == 0
+    assert seen == list(range(length))
+
+
+@pytest.mark.parametrize("length", [1, 5, 21])
+@pytest.mark.parametrize(
+    "parts",
+    [{"visual_encoder": "video_swin_t"}, {"presence": True}, {"multi_object": True}, {"temporal_layers": 1}],
+    ids=str,
+)
+@torch.inference_mode()
+def test_a_clip_that_is_never_there_as_a_whole_gives_the_same(parts: dict[str, object], length: int) -> None:
+    torch.manual_seed(0)
+    model = SgMg(tiny_config(**parts), tiny_tokenizer()).eval()
+    frames = torch.randint(0, 256, (length, 3, 100, 130), dtype=torch.uint8)
+    texts = [model.encode_text(*model.tokenize(said)) for said in (["the dog", "a cup"], ["a red circle", "person"])]
+    if "multi_object" not in parts:
+        texts = [model.encode_text(*model.tokenize([said])) for said in ("the dog", "a red circle")]
+    told: list[float] = []
+    visual, found = model.find(list(frames), texts, told.append)
+    whole = model.encode_video(frames[None])
+    for text, ours in zip(texts, found, strict=True):
+        theirs = model.decode(whole, text)
+        query = theirs.best_query()
+        for x, y in zip(ours.tensors, theirs.tensors, strict=True):
+            torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            model.optimise_masks(ours, visual, query), model.optimise_masks(theirs, whole, query), atol=1e-4, rtol=1e-4
+        )
+    assert told == sorted(told)
+    assert 0 < told[-1] <= 1
+
+
+@given(st.lists(st.integers(1, 6), max_size=8), st.data())
+def test_frames_leave_a_queue_in_the_order_in_which_they_came(parts: list[int], data: st.DataObject) -> None:
+    queue, whole, left = FrameQueue(), torch.arange(sum(parts)), []
+    for part in whole.split(parts):
+        queue.put(part)
+        left.append(queue.take(data.draw(st.integers(1, len(queue)))))
+    if len(queue):
+        left.append(queue.take(len(queue)))
+    assert torch.equal(torch.cat([whole[:0], *left]), whole)
 
 
 def test_reading_rows_of_a_table_is_sampling() -> None:

@@ -608,12 +608,13 @@ class ClipRun(Iterator[SegmentedClip]):
     def _step(self, window: Window) -> list[_Track]:
         """Each expression's masks in the frames that the network has not seen before."""
         segmenter = self._segmenter
-        visual = segmenter.engine.encode_clip(window.pixels)
+        visual, of_texts = segmenter.engine.find(
+            window.pixels,
+            self._texts,
+            lambda share: _report(self._progress, self.done + share * len(window.frames), self.video),
+        )
         tracks: list[_Track] = []
-        for text in self._texts:
-            part = (len(tracks) + 1) / (len(self.expressions) + 1)
-            _report(self._progress, self.done + part * len(window.frames), self.video)
-            found = segmenter.engine.decode(visual, text)
+        for found in of_texts:
             query = self._choose(found, window.known, len(tracks))
             tracks += segmenter._tracks(found, visual, query, self.video.size, self._min_score, window.known)
         return tracks
@@ -673,9 +674,8 @@ class ClipLooker:
         engine, cut, sightings = self._segmenter.engine, self._plan.cut, []
         with engine.computing():
             texts, notes = self._encoded(tuple(_checked(expressions)))
-            visual = engine.encode_clip(window.pixels)
-            for text in texts:
-                found = engine.decode(visual, text)
+            visual, of_texts = engine.find(window.pixels, texts)
+            for found in of_texts:
                 queries, observations = [found.best], None
                 if cut.overlap:
                     count, each = len(found.best), range(found.scores.shape[2])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import reduce
+from inspect import isgenerator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,20 +38,20 @@ WORDS = 12
 MATRIX = 2048
 #: What is timed, by the names of the results: methods of the network and its modules. Time within another stage's
 #: method counts for the inner one only.
-STAGES = {
-    "visual_encoder": "visual_encoder.forward",
-    "text_encoder": "encode_text",
-    "details": "mask_optimiser.look",
-    "hints": "_hints",
-    "fusion_before_words": "fusion.project",
-    "fusion": "fusion.forward",
-    "deformable_encoder": "transformer.encode",
-    "decoder": "transformer.decode",
-    "patch_masks": "patch_segmentation.forward",
-    "masks": "optimise_masks",
+STAGES: dict[str, tuple[str, ...]] = {
+    "visual_encoder": ("visual_encoder.forward", "visual_encoder.stream"),
+    "text_encoder": ("encode_text",),
+    "details": ("mask_optimiser.look",),
+    "hints": ("_hints",),
+    "fusion_before_words": ("fusion.project",),
+    "fusion": ("fusion.forward",),
+    "deformable_encoder": ("transformer.encode",),
+    "decoder": ("transformer.decode",),
+    "patch_masks": ("patch_segmentation.forward",),
+    "masks": ("optimise_masks",),
 }
 #: The same of an exported model: methods of its engine, each of which is one graph.
-GRAPHS = {"visual_encoder": "encode_clip", "all_that_depends_on_text": "decode"}
+GRAPHS: dict[str, tuple[str, ...]] = {"visual_encoder": ("encode_clip",), "all_that_depends_on_text": ("decode",)}
 #: Of a text encoder whose configuration does not say.
 VOCABULARY = 30_000
 
@@ -159,9 +160,8 @@ def measure(
     ]
 
     def run() -> None:
-        visual = engine.encode_clip(clip)
-        for text in texts:
-            found = engine.decode(visual, engine.encode_text(text))
+        visual, of_texts = engine.find(clip, [engine.encode_text(text) for text in texts])
+        for found in of_texts:
             engine.masks(found, visual, found.best)
 
     of_model = isinstance(engine, PyTorchEngine)
@@ -225,27 +225,44 @@ def count_flop(model: SgMg, run: Callable[[], object]) -> int:
 
 
 @contextmanager
-def stage_times(owner: Any, methods: dict[str, str]) -> Iterator[dict[str, float]]:
-    """Within it, seconds that go into methods of an object and its parts are added up by the names given."""
+def stage_times(owner: Any, methods: dict[str, tuple[str, ...]]) -> Iterator[dict[str, float]]:
+    """Within it, seconds that go into methods of an object and its parts are added up by the names given.
+
+    Of a method that yields, what goes into each of its steps.
+    """
     times = dict.fromkeys(methods, 0.0)
     inner: list[float] = []  # seconds of the stages within each running one
 
+    @contextmanager
+    def added(name: str) -> Iterator[None]:
+        inner.append(0.0)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - start
+            times[name] += seconds - inner.pop()
+            if inner:
+                inner[-1] += seconds
+
+    def steps(name: str, of: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with added(name):
+                step = next(of, of)
+            if step is of:
+                return
+            yield step
+
     def timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            inner.append(0.0)
-            start = time.perf_counter()
-            try:
-                return method(*arguments, **options)
-            finally:
-                seconds = time.perf_counter() - start
-                times[name] += seconds - inner.pop()
-                if inner:
-                    inner[-1] += seconds
+            with added(name):
+                result = method(*arguments, **options)
+            return steps(name, result) if isgenerator(result) else result
 
         return call
 
     with ExitStack() as stack:
-        for name, path in methods.items():
+        for name, path in ((name, path) for name, paths in methods.items() for path in paths):
             *parts, method = path.split(".")
             part = reduce(getattr, parts, owner)
             stack.enter_context(patch.object(part, method, timed(name, getattr(part, method))))

@@ -103,6 +103,15 @@ class Engine(Protocol[Clip, Text, State, Logits]):
         """T resized frames (3, h, w) uint8 to the features of a clip, for any number of expressions."""
         ...
 
+    def find(
+        self, pixels: Sequence[np.ndarray], texts: Sequence[Text], progress: Callable[[float], None] = ...
+    ) -> tuple[Clip, Iterator[Found[State]]]:
+        """`encode_clip`, and `decode` of each of some expressions, in less memory: of the clip only masks may be asked.
+
+        `progress` is told now and then what share of the work is done.
+        """
+        ...
+
     def select(self, clip: Clip, frames: Sequence[int]) -> Clip:
         """Some frames of an encoded clip."""
         ...

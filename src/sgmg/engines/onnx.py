@@ -20,6 +20,7 @@ import numpy as np
 from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig, padded_size
+from sgmg.progress import told
 
 ENCODER, DECODER, CONFIG, TOKENIZER, ABOUT = (
     "encoder.onnx",
@@ -212,6 +213,16 @@ class OnnxEngine:
     def select(self, clip: OnnxClip, frames: Sequence[int]) -> OnnxClip:
         """Some frames of an encoded clip."""
         return replace(clip, features={name: value[list(frames)] for name, value in clip.features.items()})
+
+    def find(
+        self,
+        pixels: Sequence[np.ndarray],
+        texts: Sequence[Tokens],
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> tuple[OnnxClip, Iterator[Found[OnnxState]]]:
+        """What some expressions mean in a clip."""
+        clip = self.encode_clip(pixels)
+        return clip, (self.decode(clip, text) for text in told(texts, progress))
 
     def decode(self, clip: OnnxClip, text: Tokens) -> Found[OnnxState]:
         """What a clip's expressions mean, with the masks of the best query."""

@@ -106,13 +106,26 @@ class PyTorchEngine:
         """T frames (3, h, w) uint8 to the features of a clip."""
         return self.model.encode_video(torch.from_numpy(np.stack(pixels)).to(self._device)[None])
 
+    def find(
+        self,
+        pixels: Sequence[np.ndarray],
+        texts: Sequence[TextFeatures],
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> tuple[VisualFeatures, Iterator[Found[Prediction]]]:
+        """What some expressions mean in a clip of which nothing else is asked."""
+        clip, predictions = self.model.find([torch.from_numpy(frame) for frame in pixels], texts, progress)
+        return clip, map(self._found, predictions)
+
     def select(self, clip: VisualFeatures, frames: Sequence[int]) -> VisualFeatures:
         """Some frames of an encoded clip."""
         return clip.select(frames)
 
     def decode(self, clip: VisualFeatures, text: TextFeatures) -> Found[Prediction]:
         """What a clip's expressions mean."""
-        prediction = self.model.decode(clip, text)
+        return self._found(self.model.decode(clip, text))
+
+    @staticmethod
+    def _found(prediction: Prediction) -> Found[Prediction]:
         scores = prediction.logits[..., 0].float().sigmoid().cpu().numpy()
         return Found(scores, prediction.best_query().cpu().numpy(), prediction)
 

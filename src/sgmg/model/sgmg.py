@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +26,7 @@ from sgmg.model.landmark import LandmarkEvidence
 from sgmg.model.motion import Motion
 from sgmg.model.multi_object import Decoupling, JoinedText, join
 from sgmg.model.onednn import speed_up_linear_layers
-from sgmg.model.parts import by_parts, frames_at_once
+from sgmg.model.parts import FrameQueue, Whole, by_parts, frames_at_once
 from sgmg.model.portable import at_sizes, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
@@ -33,6 +34,10 @@ from sgmg.model.pretrained import PretrainedFolder
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
 from sgmg.model.visual import build_visual_encoder
+from sgmg.progress import told
+
+#: As long as no more texts are asked for, their predictions take less than a clip's levels do.
+TEXTS_AT_ONCE = 4
 
 
 @dataclass
@@ -61,6 +66,16 @@ class VisualFeatures:
     detections: Tensor | None = None
     expressions: int = 1
     stages: list[Tensor] = field(default_factory=list)
+
+    def add(self, details: list[Tensor], levels: list[Tensor]) -> None:
+        """What is made of the encoder's next stage."""
+        self.details += details
+        self.levels += levels
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of the levels."""
+        return [(x.shape[2], x.shape[3]) for x in self.levels]
 
     @property
     def clips(self) -> int:
@@ -104,8 +119,7 @@ class VisualFeatures:
 
     def chunks(self) -> list["VisualFeatures"]:
         """The clips cut into parts of a few frames, which take less memory; whole where gradients are asked for."""
-        sizes = [(x.shape[2], x.shape[3]) for x in self.levels]
-        length = frames_at_once(sizes, self.clips, self.frames, self.padding_mask.device)
+        length = frames_at_once(self.sizes, self.clips, self.frames, self.padding_mask.device)
         if length == self.frames:
             return [self]
 
@@ -178,23 +192,26 @@ class Prediction:
     observed: Tensor | None = None
     notes: Tensor | None = None
 
-    @staticmethod
-    def join(parts: Iterable["Prediction"], frames: int) -> "Prediction":
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What is there of inference: (B, T, ...) each."""
+        return [x for x in (self.logits, self.boxes, self.patch_masks, self.notes) if x is not None]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "Prediction":
+        """From its `tensors`."""
+        logits, boxes, patch_masks, *notes = tensors
+        return cls(logits, boxes, patch_masks, notes=notes[0] if notes else None)
+
+    @classmethod
+    def join(cls, parts: Iterable["Prediction"], frames: int) -> "Prediction":
         """Predictions of the parts of clips of T frames, one after another, as one of the whole clips."""
-        whole: list[Tensor] = []
-        start = 0
+        whole = Whole(frames, dim=1)
         for part in parts:
-            count = part.logits.shape[1]
-            if count == frames:
+            if part.logits.shape[1] == frames:
                 return part
-            # Each part goes to its place in the whole at once: nothing is there twice.
-            some = [x for x in (part.logits, part.boxes, part.patch_masks, part.notes) if x is not None]
-            whole = whole or [x.new_empty(len(x), frames, *x.shape[2:]) for x in some]
-            for room, x in zip(whole, some, strict=True):
-                room[:, start : start + count] = x
-            start += count
-        logits, boxes, patch_masks, *notes = whole
-        return Prediction(logits, boxes, patch_masks, notes=notes[0] if notes else None)
+            whole.add(part.tensors, part.logits.shape[1])
+        return cls.of(whole.tensors)
 
     @property
     def patch_masks_at_stride_2(self) -> Tensor:
@@ -305,18 +322,17 @@ class SgMg(nn.Module, PretrainedFolder):
             raise ValueError("frames with padding are given with their mean and deviation taken out")
         if padding_mask is None:
             padding_mask = torch.zeros(clips, *size, dtype=torch.bool, device=frames.device)
-        rows, columns = padded_size(size)
-        if [rows, columns] != size:  # frames get their padding a few at a time
-            padding_mask = F.pad(padding_mask, [0, columns - size[1], 0, rows - size[0]], value=True)
-        visual = VisualFeatures([], [], padding_mask, count, (size[0], size[1]))
+        visual = VisualFeatures([], [], with_padding(padding_mask), count, (size[0], size[1]))
         if not self._needs_stages:
             number = itertools.count()
-            visual.posterior = self.visual_encoder(frames, lambda x: self._look(visual, next(number), x, []))
+            visual.posterior = self.visual_encoder(
+                frames, lambda x: visual.add(*self._look(next(number), x, visual.sizes))
+            )
             return visual
         visual.posterior = self.visual_encoder(frames, visual.stages.append)
         hints = self._hints(frames, visual)
         for index, stage in enumerate(visual.stages):
-            self._look(visual, index, stage, hints)
+            visual.add(*self._look(index, stage, visual.sizes, hints))
         return visual if self._keeps_stages else replace(visual, stages=[])
 
     @property
@@ -330,20 +346,28 @@ class SgMg(nn.Module, PretrainedFolder):
         hints = (self.appearance, self.motion, self.place, self.evidence, self.detector)
         return self._keeps_stages or any(part is not None for part in hints)
 
-    def _look(self, visual: VisualFeatures, index: int, stage: Tensor, hints: list[Tensor]) -> None:
-        """Add to the features of clips what is made of one stage (B·T, C, h, w), a few frames at a time."""
+    def _look(
+        self, index: int, stage: Tensor, finer: list[tuple[int, int]], hints: Sequence[Tensor] = ()
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Details and levels of one stage (n, C, h, w), made of a few frames at a time.
+
+        `finer` are the sizes of the levels of the stages before.
+        """
 
         def by_few(work: Callable[..., Tensor], size: tuple[int, int], *frames: Tensor) -> Tensor:
             at_once = frames_at_once([size], 1, len(stage), stage.device)
             return by_parts(lambda *part: [work(*part)], at_once, *frames)[0]
 
+        details, levels = [], []
         if index < 2:
             size = (stage.shape[2], stage.shape[3])
-            visual.details.append(by_few(lambda x: self.mask_optimiser.look(index, x), size, stage))
+            details.append(by_few(lambda x: self.mask_optimiser.look(index, x), size, stage))
         for level in self.fusion.levels_of(index):
-            sizes = [(x.shape[2], x.shape[3]) for x in visual.levels] + [self.fusion.size(level, stage)]
-            project = partial(self.fusion.project, level, self.fusion.bumps(sizes, stage.device)[-1])
-            visual.levels.append(by_few(project, sizes[-1], stage, *hints[level : level + 1]))
+            size = self.fusion.size(level, stage)
+            finer = [*finer, size]
+            project = partial(self.fusion.project, level, self.fusion.bumps(finer, stage.device)[-1])
+            levels.append(by_few(project, size, stage, *hints[level : level + 1]))
+        return details, levels
 
     def _hints(self, frames: Tensor, visual: VisualFeatures) -> list[Tensor]:
         """What is added to each level before fusion: colours, motion, place, classes and what a detector sees.
@@ -392,7 +416,63 @@ class SgMg(nn.Module, PretrainedFolder):
         Returns:
             predictions of all expressions: B in `Prediction` is their number.
         """
-        counts = counts or [len(text.words) // visual.clips] * visual.clips
+        return self._decided(self._seen(visual, text, counts or [len(text.words) // visual.clips] * visual.clips))
+
+    def find(
+        self,
+        frames: Sequence[Tensor],
+        texts: Sequence[TextFeatures],
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> tuple[VisualFeatures, Iterator[Prediction]]:
+        """What some texts mean in a clip of which nothing else is asked: `encode_video`, and `decode` of each.
+
+        Where frames are independent once the visual encoder has seen them and texts are few, every few frames are
+        decoded at once, and the clip's levels are never all there.
+
+        Args:
+            frames: T of (3, H, W), uint8 or as `encode_video` takes them.
+            texts: what goes through the network together, one after another.
+            progress: told now and then what share of the work is done.
+
+        Returns:
+            what `optimise_masks` asks of the clip, and a prediction for each text in turn.
+        """
+        if len(texts) > TEXTS_AT_ONCE or self.temporal or self._needs_stages or torch.is_grad_enabled():
+            visual = self.encode_video(torch.stack(list(frames)).to(self.device)[None])
+            return visual, (self.decode(visual, text) for text in told(texts, progress))
+        details, predictions = Whole(len(frames)), [Whole(len(frames), dim=1) for _ in texts]
+        done = 0
+        for part in self._stream(frames):
+            details.add(part.details, part.frames)
+            for text, prediction in zip(texts, predictions, strict=True):
+                prediction.add(self._seen(part, text, [len(text.words)]).tensors, part.frames)
+            done += part.frames
+            progress(done / len(frames))
+        visual = replace(part, details=details.tensors, levels=[], frames=len(frames))
+        return visual, (self._decided(Prediction.of(prediction.tensors)) for prediction in predictions)
+
+    def _stream(self, frames: Sequence[Tensor]) -> Iterator[VisualFeatures]:
+        """A clip's features, of some frames after others."""
+        size = (frames[0].shape[1], frames[0].shape[2])
+        padding_mask = with_padding(torch.zeros(1, *size, dtype=torch.bool, device=self.device))
+        details, levels = defaultdict[int, FrameQueue](FrameQueue), defaultdict[int, FrameQueue](FrameQueue)
+        sizes: list[tuple[int, int]] = []
+
+        def take(index: int, stage: Tensor) -> None:
+            first = sum(len(self.fusion.levels_of(finer)) for finer in range(index))
+            seen, projected = self._look(index, stage, sizes[:first])
+            sizes[first : first + len(projected)] = [(x.shape[2], x.shape[3]) for x in projected]
+            for number, x in enumerate(seen, index):
+                details[number].put(x)
+            for number, x in enumerate(projected, first):
+                levels[number].put(x)
+
+        for count in self.visual_encoder.stream([frame.to(self.device) for frame in frames], take):
+            seen, projected = ([q[number].take(count) for number in sorted(q)] for q in (details, levels))
+            yield VisualFeatures(seen, projected, padding_mask, count, size)
+
+    def _seen(self, visual: VisualFeatures, text: TextFeatures, counts: Sequence[int]) -> Prediction:
+        """`decode`, but for what the whole clip decides."""
         if self.decoupling is None:
             visual = visual.one_each(counts)
         elif visual.expressions != 1:
@@ -400,9 +480,10 @@ class SgMg(nn.Module, PretrainedFolder):
         words = text if self.decoupling is None else join(text, counts)
         cells = self.transformer.cells(self.level_masks(visual))
         parts = self._fused_parts(visual, words)
-        prediction = Prediction.join(
-            (self._decode_frames(part, cells, text, words, counts) for part in parts), visual.frames
-        )
+        return Prediction.join((self._decode_frames(part, cells, text, words, counts) for part in parts), visual.frames)
+
+    def _decided(self, prediction: Prediction) -> Prediction:
+        """With what the whole clip says of whether things are there."""
         if self.presence is None or prediction.notes is None:
             return prediction
         return replace(prediction, logits=self.presence(prediction.notes, prediction.logits))
@@ -448,8 +529,7 @@ class SgMg(nn.Module, PretrainedFolder):
         return fused
 
     def _fuse_frames(self, visual: VisualFeatures, text: TextFeatures) -> list[Tensor]:
-        sizes = [(x.shape[2], x.shape[3]) for x in visual.levels]
-        clips = visual.clips // visual.expressions
+        sizes, clips = visual.sizes, visual.clips // visual.expressions
         agreements = []
         if self.evidence is not None and visual.posterior is not None:
             agreements.append(at_sizes(self.evidence.compare(visual.posterior, text, clips), sizes))
@@ -472,7 +552,7 @@ class SgMg(nn.Module, PretrainedFolder):
 
     def level_masks(self, visual: VisualFeatures) -> list[Tensor]:
         """The padding mask at each level's size: (B, h, w) bool."""
-        return [mask_at_size(visual.padding_mask, (x.shape[2], x.shape[3])) for x in visual.levels]
+        return [mask_at_size(visual.padding_mask, size) for size in visual.sizes]
 
     def segmented_levels(self, output: TransformerOutput) -> list[Tensor]:
         """The encoder's output that masks are drawn on: its levels up to stride 32."""
@@ -560,6 +640,12 @@ class SgMg(nn.Module, PretrainedFolder):
         logits = by_parts(optimise, at_once, patches.permute(2, 0, 1, 3, 4, 5), *by_frame)[0]  # (T, B, E, H, W)
         logits = logits.movedim(0, 2).flatten(0, 1)
         return logits if query.dim() == 1 else logits.unflatten(0, several.shape)
+
+
+def with_padding(padding_mask: Tensor) -> Tensor:
+    """The padding mask (B, H, W) of clips at the padded size; frames themselves get their padding a few at a time."""
+    (h, w), (rows, columns) = padding_mask.shape[1:], padded_size(padding_mask.shape[1:])
+    return F.pad(padding_mask, [0, columns - w, 0, rows - h], value=True) if (rows, columns) != (h, w) else padding_mask
 
 
 def join_frames(parts: Sequence[Tensor], clips: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Clips to feature maps at strides 4, 8, 16 and 32."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, zip_longest
 from typing import Any, TypeAlias
 
@@ -20,6 +21,8 @@ from sgmg.model.windows import WindowBlock
 
 #: Takes the maps of n frames at strides 4, 8, 16 and 32, (n, C, h, w), one after another, as soon as they are there.
 Take: TypeAlias = Callable[[Tensor], None]
+#: The same for some frames after others: the number of the stage, and its maps of these frames.
+TakeFrames: TypeAlias = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,34 @@ class VideoSwin(nn.Module):
                 with gradient_if_asked(self, x):
                     x = self._by_frame(merging, x, (x.shape[2], x.shape[3]))
 
+    def stream(self, images: Sequence[Tensor], take: TakeFrames) -> Iterator[int]:
+        """`forward` of one clip without a gradient, of which never more is there than waits for its neighbours in time.
+
+        Args:
+            images: T frames (3, H, W), uint8 or normalised.
+            take: gets each stage's number and maps, (t, C, h, w), of some frames after others.
+
+        Yields:
+            of how many more frames all stages have been taken.
+        """
+        rows, columns = padded_size(images[0].shape[1:])
+        at_once = frames_at_once([(rows // 4, columns // 4)], 1, len(images), images[0].device)
+        parts: Iterator[Tensor] = (
+            self._embed(torch.stack(list(images[start : start + at_once]))) for start in range(0, len(images), at_once)
+        )
+        for index, (blocks, merging) in enumerate(zip_longest(self.features[::2], self.features[1::2])):
+            for block in blocks.children():
+                assert isinstance(block, WindowBlock)
+                parts = block.stream(parts, len(images))
+            parts = _taken(parts, partial(take, index))
+            if merging is not None:
+                parts = map(partial(self._merge, merging), parts)
+        yield from map(len, parts)
+
+    def _merge(self, merging: nn.Module, x: Tensor) -> Tensor:
+        """Cells of frames (t, h, w, C), two by two."""
+        return self._by_frame(merging, x[None], (x.shape[1], x.shape[2]))[0]
+
     def _embed(self, images: Tensor) -> Tensor:
         """Patches of images (n, 3, H, W): (n, h, w, C)."""
         patches: Tensor = self.patch_embed(network_input(images)[:, :, None])
@@ -101,6 +132,13 @@ class VideoSwin(nn.Module):
         images = x.flatten(0, 1)
         at_once = frames_at_once([cells], 1, images.shape[0], x.device)
         return by_parts(lambda part: [work(part)], at_once, images)[0].unflatten(0, x.shape[:2])
+
+
+def _taken(parts: Iterator[Tensor], take: Take) -> Iterator[Tensor]:
+    """The same parts (t, h, w, C), each taken as maps (t, C, h, w) before it goes on."""
+    for part in parts:
+        take(part.permute(0, 3, 1, 2))
+        yield part
 
 
 class ImageEncoder(nn.Module):
@@ -180,13 +218,26 @@ class ImageEncoder(nn.Module):
             take(x)
         return None if self.classifier is None else maps[4]
 
+    def stream(self, images: Sequence[Tensor], take: TakeFrames) -> Iterator[int]:
+        """`forward` of one clip, a few frames after others; see `VideoSwin.stream`."""
+        at_once = self._frames_at_once(images[0].shape[1:], len(images), images[0].device)
+        for start in range(0, len(images), at_once):
+            some = torch.stack(list(images[start : start + at_once]))
+            maps: list[Tensor] = []
+            self(some[None], maps.append)
+            for index, x in enumerate(maps):
+                take(index, x)
+            yield len(some)
+
+    def _frames_at_once(self, size: Sequence[int], frames: int, device: torch.device) -> int:
+        h, w = padded_size(size)
+        return frames_at_once([(h // stride, w // stride) for stride in (4, 8, 16, 32)], 1, frames, device)
+
     def _encode(self, frames: Tensor) -> list[Tensor]:
         """A few frames at a time where no gradient is asked for."""
-        clips, length, _, *size = frames.shape
-        h, w = padded_size(size)
-        sizes = [(h // stride, w // stride) for stride in (4, 8, 16, 32)]
-        at_once = frames_at_once(sizes, 1, clips * length, frames.device)
-        return by_parts(self._encode_images, at_once, frames.flatten(0, 1))
+        images = frames.flatten(0, 1)
+        at_once = self._frames_at_once(images.shape[2:], len(images), images.device)
+        return by_parts(self._encode_images, at_once, images)
 
     def _encode_images(self, images: Tensor) -> list[Tensor]:
         """Images (n, 3, H, W) to their stages and, where there is a classifier, its posterior."""

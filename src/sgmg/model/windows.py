@@ -3,11 +3,12 @@
 The same weights and results as torchvision's modules, up to rounding. Windows that share their mask go through
 attention together, so that no mask is held for every window. Where no gradient is asked for, a few windows at a time go
 through the whole block, out of the clip and back into their place: every cell is in one window, and nothing of the
-clip's size is held but the clip itself.
+clip's size is held but the clip itself. Nor even that, in `WindowBlock.stream`: frames of one window in time are all
+that a block asks for at once.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -20,6 +21,7 @@ from torchvision.models.swin_transformer import SwinTransformerBlock
 from torchvision.models.video.swin_transformer import ShiftedWindowAttention3d
 
 from sgmg.model.onednn import speed_up_linear_layers
+from sgmg.model.parts import FrameQueue
 from sgmg.model.portable import is_portable
 
 #: Tokens that go through a block at once where no gradient is asked for.
@@ -118,19 +120,47 @@ class WindowBlock(SwinTransformerBlock):
         if torch.is_grad_enabled():
             x = x + self.stochastic_depth(self.attn(self.norm1(x)))
             return x + self.stochastic_depth(self.mlp(self.norm2(x)))
-        layout = self.attn.layout(x.shape[1:4])
-        tokens = window_tokens(layout, x.device)
-        bias = self.attn.get_relative_position_bias(layout.window).to(x.dtype)
+        for clip in x:
+            for _ in self.stream([clip], len(clip)):
+                pass
+        return x
+
+    def stream(self, parts: Iterable[Tensor], length: int) -> Iterator[Tensor]:
+        """`forward` of one clip as its frames come, without a gradient and in place.
+
+        Args:
+            parts: (t, H, W, C) each, the clip's frames in order.
+            length: of the clip.
+
+        Yields:
+            the same frames, cut elsewhere.
+        """
+        parts = iter(parts)
+        waiting = FrameQueue()
+        waiting.put(first := next(parts))
+        layout = self.attn.layout((length, *first.shape[1:3]))
+        bias = self.attn.get_relative_position_bias(layout.window).to(first.dtype)
+        for run, tokens in layout.runs():
+            while len(waiting) < run.size[0]:
+                waiting.put(next(parts))
+            frames = waiting.take(run.size[0])
+            self._see(frames, run, bias[:, :, tokens, tokens])
+            yield frames
+
+    def _see(self, frames: Tensor, layout: "WindowLayout", bias: Tensor) -> None:
+        """Put the block's output in the place of its input, in frames (t, H, W, C) that see no others.
+
+        `bias`, (1, heads, tokens, tokens), is added to the scores of a window.
+        """
+        tokens = window_tokens(layout, frames.device)
         beyond = [0, tokens.shape[-1] - bias.shape[-1]]
         bias = F.pad(bias, beyond, value=-math.inf)  # nobody reads what is beyond a window
         at_once = max(1, TOKENS_AT_ONCE // tokens.shape[-1])
-        for clip in x:
-            cells = clip.view(-1, x.shape[-1])
-            for place, mask in window_groups(layout, x.device):
-                added = bias if mask is None else bias + F.pad(mask.to(x.dtype), beyond)
-                for windows in tokens[place].flatten(0, 2).split(at_once):
-                    self._replace(cells, windows, added)
-        return x
+        cells = frames.view(-1, frames.shape[-1])
+        for place, mask in window_groups(layout, frames.device):
+            added = bias if mask is None else bias + F.pad(mask.to(frames.dtype), beyond)
+            for windows in tokens[place].flatten(0, 2).split(at_once):
+                self._replace(cells, windows, added)
 
     def _replace(self, cells: Tensor, windows: Tensor, bias: Tensor) -> None:
         """Put the block's output in the place of its input in some windows, which nothing else looks at.
@@ -206,6 +236,24 @@ class WindowLayout:
         """How many windows there are, along each side."""
         return [-(-side // part) for side, part in zip(self.size, self.window, strict=True)]
 
+    def runs(self) -> Iterator[tuple["WindowLayout", slice]]:
+        """The clip as runs of frames that share their windows in time, one after another, each a clip of its own.
+
+        What a shift in time brings together from both ends is kept apart, so that it goes apart from the start.
+
+        Yields:
+            a run's layout, and which tokens of a whole window its windows hold.
+        """
+        (length, *sides), (window, *others), (shift, *shifts) = self.size, self.window, self.shift
+        end = self.counts[0] * window  # with what makes the last window a whole one
+        start = 0
+        while start < length:
+            first = window - shift if shift and not start else 0
+            whole = min(window - first, end - start)
+            run = WindowLayout((min(whole, length - start), *sides), (whole, *others), (0, *shifts))
+            yield run, slice(first * math.prod(others), (first + whole) * math.prod(others))
+            start += whole
+
     @property
     def padding(self) -> list[int]:
         """What makes a clip (..., T, H, W, C) one of whole windows, as `torch.nn.functional.pad` takes it."""
@@ -220,7 +268,7 @@ def into_windows(x: Tensor, layout: WindowLayout) -> Tensor:
     return x.permute(0, 1, 3, 5, 2, 4, 6, 7).flatten(4, 6)
 
 
-@lru_cache(maxsize=8)  # a network's four stages, shifted or not
+@lru_cache(maxsize=20)  # a network's four stages: runs of a window, and shorter ones at both ends, shifted or not
 def window_tokens(layout: WindowLayout, device: torch.device) -> Tensor:
     """Where the tokens of each window are in the clip.
 

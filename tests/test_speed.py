@@ -151,6 +151,20 @@ def test_window_blocks_are_those_of_torchvision(shift: list[int], size: tuple[in
             torch.testing.assert_close(streamed, expected[0])
 
 
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "products"])
+@torch.inference_mode()
+def test_windows_in_bfloat16_read_about_what_they_read_in_float32(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr("sgmg.model.windows.FUSED_BFLOAT16", fused)
+    attention = WindowAttention(64, [8, 7, 7], [0, 0, 0], 2)
+    projected, bias = torch.randn(3, 256, 3 * 64), torch.randn(3, 2, 245, 256)
+    bias[..., 245:] = -torch.inf
+    for added in (bias, bias[:1]):
+        exact, rough = attention.read(projected, added), attention.read(projected.bfloat16(), added)
+        assert rough.dtype == torch.bfloat16
+        assert (exact - rough.float()).abs().mean() < 0.01 * exact.abs().mean()
+
+
 @given(st.integers(1, 60), st.sampled_from([0, 4]))
 def test_runs_of_windows_hold_every_frame_once_and_see_what_their_windows_hold(length: int, shift: int) -> None:
     layout = WindowAttention(16, [8, 7, 7], [shift, 3, 3], 2).layout((length, 9, 16))

@@ -33,13 +33,13 @@ LINE = 22
 
 SHEETS = {
     "default_finds": [
-        [("cat", "the cat"), ("coffee", "the mug"), ("coffee", "the spoon"), ("astronaut", "the woman")],
+        [("cat", "the cat"), ("coffee", "the mug"), ("astronaut", "the woman"), ("astronaut", "the person")],
         [("cat", "a dog"), ("coffee", "a person"), ("coffee", "the cat"), ("astronaut", "a dog")],
     ],
     "default_mistakes": [
         [
             ("coffee", "the cup"),
-            ("cat", "the animal"),
+            ("astronaut", "the astronaut"),
             ("astronaut", "the person in the orange suit"),
             ("rocket", "a person"),
         ]

@@ -129,11 +129,11 @@ def test_the_query_that_agrees_is_chosen(
     segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network's queries change places between clips; the object does not."""
-    decode, calls = segmenter.model.decode, 0
+    find, calls = segmenter.model.find, 0
 
     def changing_places(*arguments: object) -> object:
         nonlocal calls
-        prediction = decode(*arguments)
+        visual, (prediction,) = find(*arguments)
         prediction.logits[..., 0] = torch.tensor([0.5, 0.3, -2.0])
         grid = prediction.patch_masks.shape[-1]
         prediction.patch_masks[:] = -1.0
@@ -141,9 +141,9 @@ def test_the_query_that_agrees_is_chosen(
             side = slice(0, grid // 3) if (query + calls) % 2 == 0 else slice(grid - grid // 3, grid)
             prediction.patch_masks[:, :, query, ..., side] = 1.0
         calls += 1
-        return prediction
+        return visual, iter([prediction])
 
-    monkeypatch.setattr(segmenter.model, "decode", changing_places)
+    monkeypatch.setattr(segmenter.model, "find", changing_places)
     monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
     still = np.repeat(frames[:1], 8, axis=0)
     independent = segmenter(still, "the dog", clip_length=4, overlap=0)

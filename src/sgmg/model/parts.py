@@ -75,7 +75,10 @@ def by_parts(work: Callable[..., Sequence[Tensor]], at_once: int, *frames: Tenso
     Returns:
         the results, with the rows of all frames.
     """
-    whole = Whole(frames[0].shape[0])
+    count = frames[0].shape[0]
+    if at_once >= count:
+        return list(work(*frames))
+    whole = Whole(count)
     for part in zip(*(x.split(at_once) for x in frames), strict=True):
         whole.add(work(*part), len(part[0]))
     return whole.tensors

@@ -30,6 +30,8 @@ TOKENS_AT_ONCE = 8192
 KEYS_TOGETHER = 16
 #: Whether this processor multiplies in bfloat16 as fast in PyTorch's fused attention as elsewhere: with AMX only.
 FUSED_BFLOAT16 = torch.cpu._is_amx_tile_supported()
+#: Heads of windows whose scores are there at once where they are made by products.
+HEADS_AT_ONCE = 24
 #: What is added to the scores between cells of a window that are no neighbours, as published.
 APART = -100.0
 
@@ -113,7 +115,7 @@ class WindowAttention(ShiftedWindowAttention3d):
 
 
 def _read_by_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """What is read in windows, one after another, so that their scores stay in the caches.
+    """What is read in windows, a few after others, so that their scores stay in the caches.
 
     Args:
         query: (n, heads, tokens, c).
@@ -124,13 +126,17 @@ def _read_by_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -
         (n, tokens, heads · c).
     """
     windows, heads, tokens, width = query.shape
+    at_once = min(windows, max(1, HEADS_AT_ONCE // heads))
     read = query.new_empty(windows, tokens, heads, width)
-    scores = query.new_empty(heads, tokens, key.shape[2])
-    for window in range(windows):
-        added = bias[window if len(bias) > 1 else 0]
-        torch.baddbmm(added, query[window], key[window].mT, alpha=width**-0.5, out=scores)
+    whole = query.new_empty(at_once * heads, tokens, key.shape[2])
+    shared = bias.expand(at_once, -1, -1, -1).flatten(0, 1) if len(bias) == 1 else None
+    for start in range(0, windows, at_once):
+        some = slice(start, start + at_once)
+        queries, keys, values = (x[some].flatten(0, 1) for x in (query, key, value))
+        added = bias[some].flatten(0, 1) if shared is None else shared[: len(queries)]
+        scores = torch.baddbmm(added, queries, keys.mT, alpha=width**-0.5, out=whole[: len(queries)])
         torch.softmax(scores, -1, out=scores)
-        read[window] = torch.bmm(scores, value[window]).transpose(0, 1)
+        read[some] = torch.bmm(scores, values).unflatten(0, (-1, heads)).transpose(1, 2)
     return read.flatten(2)
 
 

@@ -477,6 +477,23 @@ def test_fewer_videos_that_names_alone_decide_where_asked_for() -> None:
     assert named(0.0) < named(0.5) < named(1.0)
 
 
+def test_more_of_the_kinds_that_are_to_stand_out() -> None:
+    def asked(emphasis: dict[str, float]) -> Counter[str]:
+        """How many sentences of each kind 60 videos ask."""
+        videos = SyntheticVideos(SyntheticConfig(**SMALL, emphasis=emphasis), seed=0)
+        return Counter(e.kind for index in range(60) for e in videos.generate(index).expressions)
+
+    usual, more = asked({}), asked({"relation": 20.0})
+    assert more["relation"] > 1.5 * usual["relation"]
+    assert asked({"relation": 1.0}) == usual
+
+
+@pytest.mark.parametrize("emphasis", [{"colour": 2.0}, {"absent": 2.0}, {"clothes": 0.0}, {"clothes": float("inf")}])
+def test_what_cannot_stand_out(emphasis: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(emphasis))):
+        SyntheticConfig(emphasis=emphasis)
+
+
 def test_words_for_one_family_decide_nothing() -> None:
     def thing(name: str) -> SceneObject:
         motion = make_motion(np.random.default_rng(0), "still", 0.0, 2, 10)

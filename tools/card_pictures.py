@@ -1,6 +1,6 @@
 """Pictures of what the default model finds, and of what it does not, for its model card.
 
-    python tools/card_pictures.py [FOLDER]
+    python tools/card_pictures.py [--model M] [FOLDER]
 
 Photographs of scikit-image under a slow camera, with the default threshold: Chelsea the cat (CC0, Stefan van der Walt),
 a cup of coffee (CC0, Rachel Michetti), Eileen Collins (NASA, public domain), a rocket (CC0, SpaceX). What is written on
@@ -9,6 +9,7 @@ a picture is the sentence and the frame's score; without a mask the score was be
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,10 +85,14 @@ def sheet(rows: Sequence[Sequence[Image.Image]], gap: int = 8) -> Image.Image:
 
 def main() -> None:
     """Write the sheets."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs/images"), help="where they are written")
+    parser.add_argument("--model", default="sgmg-lite", help="as of sgmg segment")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     if not folder.is_dir():
         sys.exit(f"Error: there is no folder {folder}.")
-    segmenter = Segmenter.from_pretrained(device="cpu")
+    segmenter = Segmenter.from_pretrained(arguments.model, device="cpu")
     clips = {
         "cat": camera(skimage.data.chelsea()),
         "coffee": camera(skimage.data.coffee()),

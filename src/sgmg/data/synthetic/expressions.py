@@ -5,7 +5,7 @@ A sentence asks for a thing when everything in it is True of that thing and, for
 something in it is False. Each clue of a sentence is needed: without it another thing might be meant.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -588,6 +588,7 @@ class Sentences:
         names: nouns to draw from for things that are not there, with their families.
         redundant: share of the sentences whose name alone would do that say one true thing more.
         careless: share of the sentences that are said as people type: words left out, something put before.
+        emphasis: how many times as often as usual a kind is chosen where several could be.
         held_out: also ask by synonyms that training never uses.
     """
 
@@ -599,6 +600,7 @@ class Sentences:
         rng: np.random.Generator,
         redundant: float = 0.0,
         careless: float = 0.0,
+        emphasis: Mapping[str, float] | None = None,
         held_out: bool = False,
     ) -> None:
         self.facts = Facts(scene)
@@ -607,6 +609,7 @@ class Sentences:
         self._rng = rng
         self._redundant = redundant
         self._careless = careless
+        self._weights = {kind: weight * (emphasis or {}).get(kind, 1.0) for kind, weight in _KIND_WEIGHTS.items()}
         self._held_out = held_out and "synonym" in self.kinds
         self._people = sum(thing.sprite.is_person for thing in self.facts.things)
 
@@ -637,7 +640,7 @@ class Sentences:
         seen: set[str] = set()
         used: dict[str, int] = {}
         while found and len(expressions) < count:
-            weights = np.array([_KIND_WEIGHTS[kind] / (1 + 4 * used.get(kind, 0)) for kind, _, _ in found])
+            weights = np.array([self._weights[kind] / (1 + 4 * used.get(kind, 0)) for kind, _, _ in found])
             weights *= [0.4 if any(clue.common for clue in clues) else 1.0 for _, _, clues in found]
             per_kind = {k: sum(kind == k for kind, _, _ in found) for k in {kind for kind, _, _ in found}}
             weights = weights / np.array([per_kind[kind] for kind, _, _ in found])

@@ -1,5 +1,7 @@
 """Generated videos: what is put into a scene, where, and which sentences are asked about it."""
 
+import math
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +49,8 @@ class SyntheticConfig:
             only, since most benchmarks ask for one object a sentence.
         named_share: share of the videos in which names alone decide that are kept; others are made anew, for one in
             which clothes, colours, motion, place or relations are asked for.
+        emphasis: how many times as often as usual a kind of sentence is chosen where several kinds could be, by kind;
+            the test split's own mixture stays as it is for kinds that are not named.
         max_step: a video is seen at every 1st to ``max_step``-th frame: motions are that much faster.
 
     Raises:
@@ -69,6 +73,7 @@ class SyntheticConfig:
     careless_share: float = 0.0
     plural_share: float = 0.0
     named_share: float = 1.0
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     max_step: int = 1
 
     def __post_init__(self) -> None:
@@ -86,6 +91,11 @@ class SyntheticConfig:
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             raise InputError(f"Unknown kind of expression '{unknown[0] if unknown else ''}': use {', '.join(KINDS)}.")
+        for kind, times in self.emphasis.items():
+            if kind not in KINDS or kind == "absent":
+                raise InputError(f"No kind of expression '{kind}' is chosen among others: use {', '.join(KINDS[:-1])}.")
+            if not 0 < times < math.inf:
+                raise InputError(f"emphasis of '{kind}' is a number of times, more than 0, unlike {times}.")
         if self.expressions < 1:
             raise InputError("A video needs at least one expression.")
         if self.max_step < 1:
@@ -243,6 +253,7 @@ class SyntheticVideos:
             rng,
             config.redundant_share,
             config.careless_share,
+            config.emphasis,
             held_out=config.split == "valid",
         )
         things = [sentences.facts.things[i] for i in rng.permutation(len(sentences.facts.things))]

@@ -2,7 +2,7 @@
 
     python tools/embed_lite.py runs/sgmg_lite/model --min-score 0.3
 
-The two frozen encoders have files of their own, so that a later version adds only what changed. The model card
+The encoders have files of their own, so that a later version adds only what changed. The model card
 (README.md) that lies there stays.
 """
 

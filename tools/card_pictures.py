@@ -10,7 +10,6 @@ a picture is the sentence and the frame's score; without a mask the score was be
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
 from sgmg import Segmenter
+from sgmg.errors import InputError
 from sgmg.overlay import Look, Painter
 
 FRAMES = 8
@@ -91,8 +91,11 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     if not folder.is_dir():
-        sys.exit(f"Error: there is no folder {folder}.")
-    segmenter = Segmenter.from_pretrained(arguments.model, device="cpu")
+        parser.error(f"there is no folder {folder}")
+    try:
+        segmenter = Segmenter.from_pretrained(arguments.model, device="cpu")
+    except InputError as error:
+        parser.error(str(error))
     clips = {
         "cat": camera(skimage.data.chelsea()),
         "coffee": camera(skimage.data.coffee()),

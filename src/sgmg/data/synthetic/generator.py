@@ -50,7 +50,7 @@ class SyntheticConfig:
         named_share: share of the videos in which names alone decide that are kept; others are made anew, for one in
             which clothes, colours, motion, place or relations are asked for.
         emphasis: how many times as often as usual a kind of sentence is chosen where several kinds could be, by kind;
-            the test split's own mixture stays as it is for kinds that are not named.
+            once where it is not named.
         max_step: a video is seen at every 1st to ``max_step``-th frame: motions are that much faster.
 
     Raises:
@@ -92,8 +92,8 @@ class SyntheticConfig:
         if unknown or not self.kinds:
             raise InputError(f"Unknown kind of expression '{unknown[0] if unknown else ''}': use {', '.join(KINDS)}.")
         for kind, times in self.emphasis.items():
-            if kind not in KINDS or kind == "absent":
-                raise InputError(f"No kind of expression '{kind}' is chosen among others: use {', '.join(KINDS[:-1])}.")
+            if kind not in (chosen := [one for one in KINDS if one != "absent"]):
+                raise InputError(f"No kind of expression '{kind}' is chosen among others: use {', '.join(chosen)}.")
             if not 0 < times < math.inf:
                 raise InputError(f"emphasis of '{kind}' is a number of times, more than 0, unlike {times}.")
         if self.expressions < 1:

@@ -137,6 +137,24 @@ def test_a_network_without_a_detector_gets_the_packages_own_and_says_at_first_wh
 
 
 @torch.no_grad()
+def test_what_is_noted_of_landmarks_grows_and_shrinks_with_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    without = {**PARTS, "visual_encoder": "tf_efficientnet_lite0", "class_evidence": True, "landmark": True}
+    start = SgMg(tiny_config(**without), tiny_tokenizer())
+    for name, weights in start.named_parameters():
+        if name.startswith(("landmark_evidence.note", "presence")):
+            torch.nn.init.normal_(weights, std=0.1)
+    start.save_pretrained(tmp_path / "without")
+    grown = grown_start(str(tmp_path / "without"), detector=True)
+    grown.save_pretrained(tmp_path / "with")
+    shrunk = grown_start(str(tmp_path / "with"), detector=False)
+    frames, words = torch.randn(1, 3, 3, 144, 160), start.tokenize(["the dog"])
+    said = [model.eval()(frames, None, *words)[0].logits for model in (start, grown, shrunk)]
+    assert torch.allclose(said[0], said[1], atol=1e-5)
+    assert torch.equal(said[0], said[2])
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("multi_object", [False, True])
 def test_every_expression_is_compared_with_what_was_found_in_its_own_clip(multi_object: bool) -> None:
     model = network(multi_object=multi_object)

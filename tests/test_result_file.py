@@ -131,6 +131,7 @@ HOSTILE = {
     "a rate of a book": (edit("frame_rate_exact", to="1" * 10_000), "frame rate is not possible"),
     "no expressions": (edit("expressions", to=[]), "no expressions"),
     "an expression that cannot be written": (edit("expressions", 0, "expression", to="a\ud800"), "cannot be written"),
+    "a name of two lines": (edit(*FRAME, "frame", to="0\n1"), "has a name that is none for a file"),
     "no frames": (edit("expressions", 0, "frames", to=[]), "frames are none"),
     "a list for a word": (edit("source", to=["x"]), 'has no "source"'),
     "frames of words": (edit("expressions", 0, "frames", to=["x"]), 'has no "frame"'),
@@ -155,6 +156,23 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         Segmentation.load(tmp_path)
     with pytest.raises(InputError, match="give a folder that `sgmg segment` wrote"):
         Segmentation.load(tmp_path / "missing")
+
+
+def test_letters_as_people_and_their_computers_write_them(tmp_path: Path) -> None:
+    """A line's end, an emoji of several letters, and the narrow space in the names of screenshots."""
+    masks = np.ones((2, 1, *SIZE), bool)
+    made = Segmentation.from_masks(masks, ["the dog\n", "the \U0001f469\u200d\U0001f680"])
+    made.frame_names = ["Screenshot at 10.15\u202fAM"]
+    made.save(tmp_path / "out", format="davis")
+    again = Segmentation.load(tmp_path / "out")
+    assert (again.expressions, again.frame_names) == (made.expressions, made.frame_names)
+
+
+def test_a_source_in_the_home_of_somebody_else(saved: Segmentation, tmp_path: Path) -> None:
+    file = tmp_path / "out" / "result.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content | {"source": "~nobody-of-this-name/in.mp4"}), encoding="utf-8")
+    assert Segmentation.load(file).video is None
 
 
 def test_a_source_that_would_never_end_is_not_opened(saved: Segmentation, tmp_path: Path) -> None:

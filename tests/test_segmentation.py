@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,22 @@ def test_masks_boxes_and_scores(segmentation: Segmentation) -> None:
 def test_random_masks_survive_encoding() -> None:
     masks = np.random.default_rng(0).random((2, 3, 13, 17)) < 0.5
     assert (Segmentation.from_masks(masks, ["a", "b"]).masks == masks).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "expressions", "scores", "sentence"),
+    [
+        ((2, 3, 8), ["a", "b"], None, "Masks are (E, T, H, W)"),
+        ((2, 3, 8, 8), ["a"], None, "do not go with 1 expressions"),
+        ((1, 3, 8, 8), ["a"], np.ones((1, 2)), "scores of shape (1, 2)"),
+        ((1, 2, 8, 8), ["a"], None, "has 3 frames of 8x8, the masks 2 of 8x8"),
+        ((1, 3, 8, 9), ["a"], None, "has 3 frames of 8x8, the masks 3 of 9x8"),
+    ],
+)
+def test_masks_of_something_else(shape: tuple[int, ...], expressions: list[str], scores: Any, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Segmentation.from_masks(np.zeros(shape, bool), expressions, scores, np.zeros((3, 8, 8, 3), np.uint8))
+    assert sentence in str(caught.value)
 
 
 def test_what_is_saved(segmentation: Segmentation, tmp_path: Path) -> None:

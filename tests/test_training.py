@@ -7,6 +7,7 @@ import json
 import platform
 import re
 import resource
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +33,7 @@ from sgmg.training.averaging import WeightAverage
 from sgmg.training.memory import keep_freed_memory, return_freed_memory
 from sgmg.training.module import Example, NonFiniteError, SgMgTraining
 from sgmg.training.monitoring import GAP, draw_example, score_table
-from sgmg.training.recipe import new_model, read_recipe
+from sgmg.training.recipe import StartConfig, model_config, new_model, read_recipe
 from sgmg.training.run import make_trainer, resumes, train
 from sgmg.training.schedule import OptimiserConfig, learning_rate_factor
 from sgmg.training.validation import RegionAndBoundary, SingleFrames
@@ -302,6 +303,33 @@ def test_a_model_to_go_on_from_takes_the_place_of_the_recipes_network(
     recipe = read_recipe(RECIPES / "sgmg_lite_start.yaml", [change.format(tmp_path / "start")])
     assert new_model(recipe.model).config == tiny_model.config
     assert recipe.optimiser.schedule == "cosine"
+
+
+def test_what_only_inference_reads_may_be_given_whatever_it_is(
+    settings: dict[str, Any], tiny_model: SgMg, tmp_path: Path
+) -> None:
+    """Also where it is what a new network would have, and the model has something else."""
+    tiny_model.config = replace(tiny_model.config, short_side=288, long_side=512, min_score=0.5)
+    tiny_model.save_pretrained(tmp_path / "start")
+    settings["model"] = {"pretrained": str(tmp_path / "start"), "short_side": 360, "min_score": 0.0}
+    recipe = recipe_of(settings, tmp_path)
+    config = new_model(recipe.model).config
+    assert (config.short_side, config.long_side, config.min_score) == (360, 512, 0.0)
+    assert model_config(recipe.model) == config
+
+
+@pytest.mark.parametrize("setting", ["visual_encoder=resnet50", "sentence_pooling=mean", "text_weights=somewhere"])
+def test_the_defaults_start_has_its_own_encoders(setting: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(InputError, match=rf"brings its encoders: leave out model\.{name}, or it"):
+        model_config(StartConfig(start="sgmg-lite", **{name: value}))  # type: ignore[arg-type]
+
+
+def test_a_configuration_is_known_without_making_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SgMg, "__init__", None)
+    for recipe in ("sgmg_lite.yaml", "sgmg_lite_start.yaml"):
+        config = model_config(read_recipe(RECIPES / recipe).model)
+        assert (config.visual_encoder, config.hidden_size) == ("tf_efficientnet_lite2", 128)
 
 
 def test_cutouts_are_asked_for_where_videos_are_made(settings: dict[str, Any], tmp_path: Path) -> None:

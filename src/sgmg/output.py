@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sgmg.errors import InputError
+from sgmg.paths import user_path
 
 fcntl: ModuleType | None
 try:
@@ -30,7 +31,7 @@ def check_output(folder: str | Path, overwrite: bool = False, marker: str = "res
         InputError: it exists and may not, or must not, be replaced. Even with `overwrite`, only an empty
             folder or one that holds `marker` is ever replaced, so that a slip does not delete a home.
     """
-    target = Path(folder).expanduser().resolve()
+    target = user_path(folder).resolve()
     if not target.exists():
         parent = next(parent for parent in target.parents if parent.exists())
         try:
@@ -145,7 +146,7 @@ def settle(folders: Sequence[str | Path]) -> None:
     Args:
         folders: the same as it wrote together.
     """
-    targets = [Path(folder).expanduser().resolve() for folder in folders]
+    targets = [user_path(folder).resolve() for folder in folders]
     if not any(_hidden(target).exists() for target in targets):
         return
     drafts = [_Draft(target) for target in targets if target.parent.is_dir()]

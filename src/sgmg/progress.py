@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias, TypeVar
-
-Step = TypeVar("Step")
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 Progress: TypeAlias = Callable[[float, int | None], None]
 """Called with (frames done, frames in all, or None if unknown). What it raises ends the work, which leaves nothing
 half-written behind."""
-
-
-def told(steps: Sequence[Step], progress: Callable[[float], None]) -> Iterator[Step]:
-    """Steps of some work, of which as much as one of them is done already.
-
-    Args:
-        progress: told before each step what share of the work is done.
-    """
-    for done, step in enumerate(steps, 1):
-        progress(done / (len(steps) + 1))
-        yield step
 
 
 class Cancelled(Exception):  # noqa: N818 - nothing went wrong

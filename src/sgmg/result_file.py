@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ import numpy as np
 
 from sgmg.data.coco_masks import decode_segmentation
 from sgmg.errors import InputError
+from sgmg.paths import user_path
 from sgmg.segmentation import RESULT, Rle, Segmentation
 from sgmg.video import IMAGE_SUFFIXES, Excerpt, Video, VideoFile, VideoSource, open_video
 
@@ -46,7 +48,7 @@ def write_result(
 
 def load_result(result: str | Path, video: VideoSource | None = None) -> Segmentation:
     """See `Segmentation.load`."""
-    path = Path(result).expanduser()
+    path = user_path(result)
     if path.is_dir():
         path = path / RESULT
     if not path.is_file():
@@ -75,7 +77,7 @@ def load_result(result: str | Path, video: VideoSource | None = None) -> Segment
 
 def _source_again(found: Segmentation) -> Video | None:
     """The video that was segmented, if it still is where it was."""
-    path = Path(found.source).expanduser()
+    path = user_path(found.source)
     try:
         if not found.source or not (path.is_file() or path.is_dir()):
             return None
@@ -103,7 +105,7 @@ def _segmented_part(video: Video, found: Segmentation) -> Video:
 
 def _open(video: VideoSource, fps: Fraction) -> Video:
     if isinstance(video, (str, Path)):
-        path = Path(video).expanduser()
+        path = user_path(video)
         states_a_rate = not path.is_dir() and path.suffix.lower() not in IMAGE_SUFFIXES
         return open_video(video, None if states_a_rate else fps)
     return open_video(video, fps)
@@ -142,8 +144,6 @@ class _Reader:
 
     def _track(self, entry: Any, where: str, size: tuple[int, int]) -> _Track:
         track = _Track(self._get(entry, "expression", str, where), [], [], [], [])
-        if not track.expression.isprintable():
-            raise self._error(f"{where} has letters that cannot be written")
         for index, record in enumerate(self._get(entry, "frames", list, where)):
             here = f"frame {index} of {where}"
             name = self._get(record, "frame", str, here)
@@ -185,6 +185,8 @@ class _Reader:
         value = record.get(key) if isinstance(record, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self._error(f'{where} has no "{key}" as results have it')
+        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise self._error(f'{where} has half a letter in its "{key}", which cannot be written')
         return value
 
     def _error(self, problem: str) -> InputError:
@@ -206,7 +208,7 @@ def _is_file_name(name: str) -> bool:
     """Whether a frame's name stays in its folder, on any system."""
     return (
         0 < len(name) <= 200
-        and name.isprintable()
+        and not any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name)
         and name not in (".", "..")
         and PurePosixPath(name).name == name == PureWindowsPath(name).name
     )

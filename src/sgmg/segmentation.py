@@ -20,6 +20,7 @@ from sgmg.formats import DEFAULT_FORMATS, FORMATS, Format, choose_formats
 from sgmg.formats.frames import FoundFrame, Subject
 from sgmg.output import new_folder
 from sgmg.overlay import Look
+from sgmg.paths import user_path
 from sgmg.progress import Progress
 from sgmg.video import ArrayVideo, Video, VideoSource
 
@@ -99,22 +100,41 @@ class Segmentation:
             masks: (E, T, H, W) bool.
             expressions: the E sentences.
             frame_scores: (E, T) in [0, 1]; 1 everywhere by default.
-            video: the frames, T of them, (T, H, W, 3) uint8 or a `Video`; without them there is no overlay.
+            video: the frames, T of them, (T, H, W, 3) uint8 or a `Video`, which is read once for their names and
+                times; without them there is no overlay.
+
+        Raises:
+            InputError: masks, expressions, scores and frames are not of one number or size.
         """
         masks = np.asarray(masks, dtype=bool)
+        if masks.ndim != 4 or 0 in masks.shape:
+            raise InputError(f"Masks are (E, T, H, W), of one expression and frame or more, not {masks.shape}.")
         count, length, height, width = masks.shape
-        if frame_scores is None:
-            frame_scores = np.ones((count, length), np.float32)
+        scores = np.ones((count, length), np.float32) if frame_scores is None else np.asarray(frame_scores, np.float32)
+        if len(expressions) != count or scores.shape != (count, length):
+            raise InputError(
+                f"Masks of {count} expressions and {length} frames do not go with {len(expressions)} expressions "
+                f"and scores of shape {scores.shape}."
+            )
         frames = None if video is None else video if isinstance(video, Video) else ArrayVideo(video)
         fps = Fraction(24) if frames is None else frames.fps
+        names, times = [f"{index:05d}" for index in range(length)], [index / float(fps) for index in range(length)]
+        if frames is not None:
+            seen = [frame.without_image() for frame in frames]
+            if (len(seen), frames.size) != (length, (height, width)):
+                raise InputError(
+                    f"'{frames.source}' has {len(seen)} frames of {frames.size[1]}x{frames.size[0]}, the masks "
+                    f"{length} of {width}x{height}."
+                )
+            names, times = [frame.name for frame in seen], [float(frame.time) for frame in seen]
         return cls(
             expressions=list(expressions),
             rles=[encode_masks(track) for track in masks],
-            frame_scores=np.asarray(frame_scores, np.float32),
+            frame_scores=scores,
             size=(height, width),
             fps=fps,
-            times=np.arange(length) / float(fps),
-            frame_names=[f"{index:05d}" for index in range(length)],
+            times=np.array(times),
+            frame_names=names,
             source="" if frames is None else frames.source,
             video=frames,
         )
@@ -230,7 +250,7 @@ class Segmentation:
         from sgmg.result_file import write_result
 
         formats = choose_formats(format)
-        place = Path(folder).expanduser().resolve()
+        place = user_path(folder).resolve()
         needed = [form.name for form in formats if form.needs_frames]
         if needed and self.video is None:
             raise InputError(f"The frames are not at hand any more; set `video` to save {needed[0]}.")

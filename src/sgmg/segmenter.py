@@ -22,6 +22,7 @@ from sgmg.formats import DEFAULT_FORMATS, choose_formats
 from sgmg.journal import FinishedClip
 from sgmg.live import TIMEOUT, StreamSource, open_stream
 from sgmg.output import check_output
+from sgmg.paths import user_path
 from sgmg.progress import Progress
 from sgmg.segmentation import Rle, Segmentation, encode_masks
 from sgmg.to_folder import OnFrame, Saved, segment_to_folder
@@ -117,7 +118,7 @@ class Segmenter:
         Raises:
             InputError: there is no such model, or it is incomplete; or no such device.
         """
-        folder = Path(model or "").expanduser()
+        folder = user_path(model or "")
         if model is not None and is_exported(folder):
             if dtype != "float32" or device not in ("auto", "cpu"):
                 raise InputError(f"'{model}' is an exported model: it runs on the CPU, in the type it was exported in.")

@@ -35,6 +35,7 @@ from natsort import natsorted, ns
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sgmg.errors import InputError, InputWarning
+from sgmg.paths import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -205,7 +206,7 @@ def open_video(source: VideoSource, fps: Fraction | float | None = None) -> Vide
     if isinstance(source, Video):
         return source
     if isinstance(source, (str, Path)):
-        path = Path(source).expanduser()
+        path = user_path(source)
         try:
             if path.is_dir():
                 return ImageFiles(_images_in(path), source=str(source), path=path, fps=fps)

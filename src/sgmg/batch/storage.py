@@ -18,6 +18,7 @@ from typing import Any
 
 from sgmg.errors import InputError
 from sgmg.output import is_disk_full
+from sgmg.paths import user_path
 from sgmg.segmentation import RESULT
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(//|:)")
@@ -30,7 +31,7 @@ def is_remote(place: str) -> bool:
 
 def local_path(place: str) -> Path:
     """The path of a place that is none of fsspec's."""
-    return Path(place.removeprefix("file://")).expanduser().absolute()
+    return user_path(place.removeprefix("file://")).absolute()
 
 
 def open_remote(place: str) -> tuple[Any, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +13,7 @@ from sgmg.cli import options
 from sgmg.cli.arguments import clip_frames
 from sgmg.cli.progress import videos_bar
 from sgmg.errors import InputError
+from sgmg.paths import user_path
 
 if TYPE_CHECKING:
     from sgmg.batch.job import State
@@ -125,7 +125,7 @@ def batch(
             stack.enter_context(ray_running(ray_address, plan))
             pool = choose_pool(actors, threads_per_actor, gpus_per_actor, cpu_only=device == "cpu")
         job.begin(storage, work, digest, overwrite)  # Ray is there: what cannot start leaves nothing behind
-        folder = Path(model or "").expanduser()
+        folder = user_path(model or "")
         place = str(folder.resolve()) if model and folder.is_dir() else model
         loaded = Model(model, place, device, dtype)  # type: ignore[arg-type]
         events = partial(stream, work=work, model=loaded, pool=pool)

@@ -20,7 +20,8 @@ import numpy as np
 from sgmg.engines import FRAMES_AT_ONCE, TOO_LARGE, Found, Tokens
 from sgmg.errors import InputError
 from sgmg.model.config import PIXEL_DEVIATION, PIXEL_MEAN, ModelError, SgMgConfig, padded_size
-from sgmg.progress import told
+from sgmg.model.steps import told
+from sgmg.paths import user_path
 
 ENCODER, DECODER, CONFIG, TOKENIZER, ABOUT = (
     "encoder.onnx",
@@ -93,7 +94,7 @@ class OnnxEngine:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise InputError('Exported models run by ONNX Runtime: pip install "sgmg[onnx]".') from error
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         about = _read_json(self.folder / ABOUT)
         if about.get("format") != FORMAT:
             raise InputError(f"'{folder}' was exported by another version of sgmg; export the model again.")

@@ -20,6 +20,7 @@ from sgmg.data.video_data import Video, VideoData
 from sgmg.errors import InputError
 from sgmg.evaluation.video_masks import MaskFiles, Predictor, VideoMasks, in_chunks, save_masks
 from sgmg.evaluation.workers import Workers
+from sgmg.paths import user_path
 
 FOLDER = "Annotations"
 _SETTINGS = "settings.json"
@@ -31,7 +32,7 @@ def check_submission(output: str | Path, overwrite: bool = False) -> Path:
     Raises:
         InputError: it has another suffix, its folder is missing, or it exists and is not to be replaced.
     """
-    target = Path(output).expanduser()
+    target = user_path(output)
     if target.suffix != ".zip":
         raise InputError(f"'{output}' is no name of a submission; it must end in .zip.")
     if not target.parent.is_dir():
@@ -43,7 +44,7 @@ def check_submission(output: str | Path, overwrite: bool = False) -> Path:
 
 def partial_folder(output: str | Path) -> Path:
     """Where finished videos wait for the others."""
-    target = Path(output).expanduser()
+    target = user_path(output)
     return target.with_name(f".{target.name}.partial")
 
 

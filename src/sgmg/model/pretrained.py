@@ -56,11 +56,7 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             ModelError: there is no such folder or id, a file is missing or damaged, or the weights do not
                 fit the configuration exactly.
         """
-        name = str(pretrained_model_name_or_path)
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            embedded = name == EMBEDDED.name and EMBEDDED.is_dir()
-            folder = EMBEDDED if embedded else _download(name, revision, cache_dir, token, local_files_only)
+        folder = _folder_of(str(pretrained_model_name_or_path), revision, cache_dir, token, local_files_only)
         config = _read_config(folder / CONFIG)
         weights = _read_weights(folder)
         try:
@@ -126,6 +122,15 @@ class PretrainedFolder(PyTorchModelHubMixin, library_name="sgmg", tags=["referri
             self.tokenizer.save_pretrained(folder)
 
 
+def read_config(model: str | Path) -> SgMgConfig:
+    """The configuration alone of a model that `SgMg.from_pretrained` would read.
+
+    Raises:
+        ModelError: there is no such model, or its configuration is missing or damaged.
+    """
+    return _read_config(_folder_of(str(model)) / CONFIG)
+
+
 def load_exactly(model: torch.nn.Module, weights: dict[str, Tensor], source: str) -> None:
     """Load floating-point weights as float32; every key must have its place and its shape.
 
@@ -159,9 +164,18 @@ def _by_part(keys: Sequence[str], of_all: Iterable[str]) -> Iterator[str]:
         yield from [f"all {len(names)} weights of {part}"] if len(names) == sizes[part] > 8 else names
 
 
-def _download(
-    name: str, revision: str | None, cache_dir: str | Path | None, token: str | bool | None, local: bool
+def _folder_of(
+    name: str,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | bool | None = None,
+    local: bool = False,
 ) -> Path:
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - as it is where it names nobody's home
+    if folder.is_dir():
+        return folder
+    if name == EMBEDDED.name and EMBEDDED.is_dir():
+        return EMBEDDED
     try:
         return Path(
             snapshot_download(

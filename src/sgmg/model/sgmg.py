@@ -31,10 +31,10 @@ from sgmg.model.portable import at_sizes, for_each
 from sgmg.model.positions import Place, cell_positions
 from sgmg.model.presence import Presence
 from sgmg.model.pretrained import PretrainedFolder
+from sgmg.model.steps import told
 from sgmg.model.temporal import TemporalLayer
 from sgmg.model.text import TextEncoder, TextFeatures
 from sgmg.model.visual import build_visual_encoder
-from sgmg.progress import told
 
 #: As long as no more texts are asked for, their predictions take less than a clip's levels do.
 TEXTS_AT_ONCE = 4

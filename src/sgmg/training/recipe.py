@@ -15,12 +15,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from sgmg.errors import InputError
 from sgmg.model import SgMg, SgMgConfig
 from sgmg.model.config import ROBERTA_BASE
+from sgmg.model.pretrained import read_config
 from sgmg.model.visual_weights import load_visual_weights
 from sgmg.training.datamodule import DataConfig
 from sgmg.training.losses import LossConfig
 from sgmg.training.matching import CostWeights
 from sgmg.training.schedule import OptimiserConfig
-from sgmg.training.start import CHANGEABLE, grown_start, lite_start
+from sgmg.training.start import CHANGEABLE, LITE_ENCODERS, grown_start, lite_config, lite_start
 
 #: What a run decides itself.
 OWN_TRAINER_ARGUMENTS = {"logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler"}
@@ -35,8 +36,8 @@ class StartConfig(SgMgConfig):
 
     Attributes:
         pretrained: model folder, Hub id, or "sgmg-lite" for the default inside the package. It has its own
-            configuration; beside it may be given what adds a part to it (`head_noun`, `landmark`, `detector`,
-            `presence`) or only inference reads (`short_side`, `long_side`, `min_score`).
+            configuration; beside it may be given parts to add or, with false, to leave out (`head_noun`, `landmark`,
+            `detector`, `presence`) and what only inference reads (`short_side`, `long_side`, `min_score`).
         text_weights: for a new network, the name or folder of a Hugging Face text encoder, whose configuration,
             weights and tokenizer it takes.
         visual_weights: for a new network, pretrained weights of its visual encoder: a published Kinetics checkpoint, a
@@ -48,6 +49,22 @@ class StartConfig(SgMgConfig):
     text_weights: str | None = None
     visual_weights: str | None = None
     start: Literal["sgmg-lite"] | None = None
+
+    # What a pretrained network may be given: None leaves it as it is there, and a new network as `SgMgConfig` has it.
+    head_noun: bool | None = None  # type: ignore[assignment]
+    landmark: bool | None = None  # type: ignore[assignment]
+    detector: bool | None = None  # type: ignore[assignment]
+    presence: bool | None = None  # type: ignore[assignment]
+    short_side: int | None = None  # type: ignore[assignment]
+    long_side: int | None = None  # type: ignore[assignment]
+    min_score: float | None = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.given = {name: value for name in CHANGEABLE if (value := getattr(self, name)) is not None}
+        for of in fields(SgMgConfig):
+            if of.name in CHANGEABLE and of.name not in self.given:
+                setattr(self, of.name, of.default)
+        super().__post_init__()
 
 
 @dataclass
@@ -178,16 +195,17 @@ def _one_sentence(message: str) -> str:
 
 
 def _check_start(config: StartConfig) -> None:
+    changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
     if config.pretrained is not None:
-        changed = [f.name for f in fields(config) if getattr(config, f.name) != _default(f)]
         changed = [name for name in changed if name not in ("pretrained", *CHANGEABLE)]
         if changed:
             raise InputError(
                 f"model.pretrained brings its own configuration: leave out model.{changed[0]}, or model.pretrained."
             )
     elif config.start is not None:
-        if config.text_weights is not None or config.visual_weights is not None:
-            raise InputError(f"model.start={config.start} brings its encoders: leave out their weights, or it.")
+        encoders = ("text_weights", "visual_weights", *LITE_ENCODERS)
+        if brought := [name for name in encoders if name in changed]:
+            raise InputError(f"model.start={config.start} brings its encoders: leave out model.{brought[0]}, or it.")
     elif config.text_weights is None:
         raise InputError(
             "A new network needs a text encoder: give model.text_weights=NAME_OR_FOLDER, or model.pretrained=FOLDER "
@@ -196,17 +214,17 @@ def _check_start(config: StartConfig) -> None:
 
 
 def model_config(config: StartConfig) -> SgMgConfig:
-    """The configuration of the network that a training starts from; no weights are read where none have to be.
+    """The configuration of the network that a training starts from; no weights are read.
 
     Raises:
         InputError: as for `new_model`.
     """
     _check_start(config)
     if config.pretrained is not None:
-        return replace(SgMg.from_pretrained(config.pretrained).config, **_changes(config))
+        return replace(read_config(config.pretrained), **config.given)
+    values = _values(config)
     if config.start is not None:
-        return new_model(config).config
-    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+        return lite_config(**values)
     if config.text_weights in ROBERTA_BASE_NAMES:
         values["text_encoder"] = dict(ROBERTA_BASE)
     else:
@@ -226,11 +244,10 @@ def new_model(config: StartConfig) -> SgMg:
     """
     _check_start(config)
     if config.pretrained is not None:
-        return grown_start(config.pretrained, **_changes(config))
-    values = {f.name: getattr(config, f.name) for f in fields(SgMgConfig)}
+        return grown_start(config.pretrained, **config.given)
+    values = _values(config)
     if config.start is not None:
-        encoders = ("visual_encoder", "text_encoder", "sentence_pooling")
-        return lite_start(**{key: value for key, value in values.items() if key not in encoders})
+        return lite_start(**values)
     assert config.text_weights is not None
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.text_weights)
@@ -246,10 +263,10 @@ def new_model(config: StartConfig) -> SgMg:
     return model
 
 
-def _changes(config: StartConfig) -> dict[str, Any]:
-    """What is given beside a pretrained network."""
-    given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != _default(f)}
-    return {name: given[name] for name in CHANGEABLE if name in given}
+def _values(config: StartConfig) -> dict[str, Any]:
+    """What a new network's `SgMgConfig` is made of, without encoders that it is given."""
+    given = LITE_ENCODERS if config.start is not None else ()
+    return {f.name: getattr(config, f.name) for f in fields(SgMgConfig) if f.name not in given}
 
 
 def _default(of: Field[Any]) -> Any:

@@ -14,11 +14,12 @@ from PIL import Image, ImageDraw
 from sgmg import cli
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.synthetic import KINDS, SyntheticClips, SyntheticConfig, SyntheticVideo, SyntheticVideos
+from sgmg.data.synthetic.backgrounds import Backgrounds
 from sgmg.data.synthetic.clips import Growth
 from sgmg.data.synthetic.expressions import Facts, is_called
 from sgmg.data.synthetic.scene import Occluder, Scene, SceneObject, Wobble, make_camera, make_motion, render
 from sgmg.data.synthetic.sprites import SHAPES, TEXTURES, CutoutSource, ShapeSource, Sprite, color_shares, held_out
-from sgmg.data.synthetic.vocabulary import COLORS, HELD_OUT_SYNONYMS, PERSON_GUESSES, kind, plural
+from sgmg.data.synthetic.vocabulary import COLORS, HELD_OUT_SYNONYMS, PERSON_GUESSES, is_plural, kind, plural
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 
@@ -365,6 +366,21 @@ def test_no_held_out_synonym_is_another_things_word() -> None:
             assert kind(word).family == word, f"{word} is a kind of its own"
 
 
+def test_one_thing_may_be_called_by_a_plural() -> None:
+    assert all(is_plural(words) for words in ("scissors", "red scissors", "an orange binoculars", "shorts"))
+    assert not any(is_plural(words) for words in ("bus", "glass", "sheep", "stack of books", "red compass"))
+    several = {"stack of books": "stacks of books", "glass of milk": "glasses of milk", "bus": "buses", "fly": "flies"}
+    assert {one: plural(one) for one in several} == several
+
+
+def test_what_is_not_there_is_told_apart_by_nothing_that_never_tells_apart() -> None:
+    """Otherwise a colour in a sentence would mean that nothing is to be found."""
+    config = SyntheticConfig(**SMALL, expressions=8, absent_share=0.5, kinds=("name", "absent"))
+    videos = SyntheticVideos(config, seed=3)
+    words = {word for i in range(40) for one in videos.generate(i, length=2).expressions for word in one.text.split()}
+    assert not words & {*COLORS, "left", "right", "upwards", "striped", "dotted"}
+
+
 def test_plurals_ask_for_all_things_of_a_kind(cutouts: Path) -> None:
     config = SyntheticConfig(
         **SMALL, source="cutouts", cutouts=cutouts, objects=(3, 4), absent_share=0.0, plural_share=0.5
@@ -638,7 +654,11 @@ def test_unusable_cutouts_are_named(tmp_path: Path) -> None:
     labels.parent.mkdir()
     with pytest.raises(InputError, match=r"no labels\.json"):
         generate()
-    for broken in ("{", "[]", '{"things": 3}', '{"things": [{"file": "a.png"}]}', '{"things": [7]}', "{}"):
+    whole = {"file": "a.png", "names": ["cup"]}
+    wrong = ({"names": [""]}, {"names": [3]}, {"tags": ["hat"]}, {"tags": [{"color": "red"}]},
+             {"tags": [{"tag": "hat", "share": None}]}, {"imagenet_index": "12"})  # fmt: skip
+    entries = [json.dumps({"things": [whole | change]}) for change in wrong]
+    for broken in ("{", "[]", '{"things": 3}', '{"things": [{"file": "a.png"}]}', '{"things": [7]}', "{}", *entries):
         labels.write_text(broken)
         with pytest.raises(InputError, match=r"labels\.json"):
             generate()
@@ -654,6 +674,29 @@ def test_unusable_cutouts_are_named(tmp_path: Path) -> None:
         Image.new("RGBA", (20, 20)).save(labels.parent / name)
     with pytest.raises(InputError, match=r"cup_\d+.png is fully transparent"):
         generate()
+
+
+@pytest.mark.parametrize("series", ["picture_{:04d}", "IMG_{:04d}", "scene-{}", "{}"])
+def test_photographs_that_a_camera_numbered_are_in_both_splits(tmp_path: Path, series: str) -> None:
+    for number in range(30):
+        Image.new("RGB", (60, 60)).save(tmp_path / f"{series.format(number)}.png")
+    drawn = {}
+    for split in ("train", "valid"):
+        rng, photos = np.random.default_rng(0), Backgrounds(tmp_path, split, procedural=0.0)
+        drawn[split] = {photos.draw(rng, (50, 50))[2] for _ in range(400)}
+    assert not drawn["train"] & drawn["valid"]
+    assert 2 <= len(drawn["valid"]) <= 12
+    assert len(drawn["train"]) + len(drawn["valid"]) == 30
+
+
+def test_frames_of_one_street_are_in_one_split(tmp_path: Path) -> None:
+    names = [f"street_{street:04d}_{frame:03d}.png" for street in range(20) for frame in range(3)]
+    for name in names:
+        Image.new("RGB", (60, 60)).save(tmp_path / name)
+    rng, photos = np.random.default_rng(0), Backgrounds(tmp_path, "valid", procedural=0.0)
+    drawn = {photos.draw(rng, (50, 50))[2] for _ in range(400)}
+    assert 0 < len(drawn) < len(names)
+    assert drawn == {name for name in names if name.rpartition("_")[0] in {one.rpartition("_")[0] for one in drawn}}
 
 
 def test_unusable_backgrounds_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from sgmg.errors import InputError
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _HELD_OUT_PERCENT = 20
+_CACHED_PHOTOS = 250  # of 3 to 4 MB
 
 
 class Backgrounds:
     """Pictures to put things in front of.
 
     About one photograph in five, by a hash of its name without the last number, is kept for the split
-    "valid"; frames of one series (``street_0001_010.jpg``, ``street_0001_020.jpg``) stay together.
+    "valid"; frames of one series (``street_0001_010.jpg``, ``street_0001_020.jpg``) stay together, but where most
+    of a folder is one series, as a camera numbers its pictures.
 
     Raises:
         InputError: the folder is missing, or holds no images for this split.
@@ -27,7 +30,7 @@ class Backgrounds:
     def __init__(self, folder: Path | None, split: str, procedural: float) -> None:
         self._procedural = procedural if folder else 1.0
         self._files = _files_of_split(folder, split) if folder else []
-        self._photos: dict[Path, Image.Image] = {}
+        self._photos: OrderedDict[Path, Image.Image] = OrderedDict()
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Image.Image, frozenset[str], str]:
         """A random background of (height, width) pixels.
@@ -49,6 +52,8 @@ class Backgrounds:
                 raise InputError(f"{path} cannot be read as an image: replace or remove it.") from error
             photo.thumbnail((1280, 1280))
             self._photos[path] = photo
+            if len(self._photos) > _CACHED_PHOTOS:
+                self._photos.popitem(last=False)
         return self._photos[path]
 
 
@@ -58,7 +63,9 @@ def _files_of_split(folder: Path, split: str) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
     if not files:
         raise InputError(f"{folder} holds no images: give a folder of photographs as backgrounds.")
-    ranks = {path: _rank(path.stem) for path in files}
+    series = {path: re.sub(r"[_-]f?\d+$", "", path.stem) for path in files}
+    [(_, largest)] = Counter(series.values()).most_common(1)
+    ranks = {path: _rank(path.stem if largest > len(files) / 2 else series[path]) for path in files}
     valid = {path for path, rank in ranks.items() if rank < _HELD_OUT_PERCENT}
     if not valid:  # A small folder: the lowest hash goes to valid, so that there is something to test on.
         valid = {min(files, key=lambda path: ranks[path])}
@@ -68,9 +75,8 @@ def _files_of_split(folder: Path, split: str) -> list[Path]:
     return chosen
 
 
-def _rank(stem: str) -> float:
-    series = re.sub(r"[_-]f?\d+$", "", stem)
-    return int(hashlib.sha1(series.encode()).hexdigest()[:8], 16) % 10000 / 100
+def _rank(name: str) -> float:
+    return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) % 10000 / 100
 
 
 def _crop(photo: Image.Image, rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:

@@ -364,7 +364,7 @@ class Facts:
         return Clue("motion", "motion", (), tuple(phrases), holds)
 
     def speed(self, fast: bool) -> Clue:
-        """The thing moves fast or slowly, clearly more so than everything else that could be meant."""
+        """The thing moves clearly fast or slowly, by fixed speeds; whoever moves somewhat so is not asked about."""
 
         def holds(thing: SceneObject) -> bool | None:
             speed, drift = thing.motion.speed / self.unit, self.scene.camera.drift / self.unit
@@ -573,6 +573,8 @@ _RIDDEN = ("bicycle", "bike", "motorbike", "horse", "skateboard", "elephant", "c
 
 
 def _with_a(noun: str) -> str:
+    if vocabulary.is_plural(noun):
+        return noun
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
@@ -868,10 +870,8 @@ class Sentences:
             if family in self.facts.scene.contents:
                 continue
             if all(is_called(noun, thing, family) is False for thing in self.facts.things):
-                clues: tuple[Clue, ...] = ()
-                if rng.random() < 0.4:
-                    clues = (self._random_clue(),)
-                return Expression(self._say(noun, clues), None, "absent", noun)
+                clue = self._random_clue() if rng.random() < 0.4 else None
+                return Expression(self._say(noun, (clue,) if clue else ()), None, "absent", noun)
         return None
 
     def _other_name(self) -> tuple[str, str]:
@@ -893,7 +893,7 @@ class Sentences:
             return None
         meant = [other for other in self.facts.things if is_called(asked, other, family) is not False]
         candidates: list[Clue] = []
-        if thing.sprite.is_person:
+        if thing.sprite.is_person and "clothes" in self.kinds:
             # What somebody wears, in a colour that nobody wears it in; and what nobody wears.
             worn = sorted(
                 {g.tag for other in meant for g in other.sprite.garments if g.tag in vocabulary.GARMENT_WORDS}
@@ -904,9 +904,9 @@ class Sentences:
             for _ in range(3):
                 tag = str(self._rng.choice(["coat", "jacket", "shirt", "dress", "skirt", "pants", "shorts", "hat"]))
                 candidates.append(self.facts.garment(tag, str(self._rng.choice(COLORS[:11]))))
-        elif thing.sprite.colors:
+        elif thing.sprite.colors and "attribute" in self.kinds:
             candidates += [self.facts.color(str(color)) for color in self._rng.choice(COLORS, 3, replace=False)]
-        if thing.sprite.texture:
+        if thing.sprite.texture and "attribute" in self.kinds:
             candidates.append(self.facts.texture(str(self._rng.choice(TEXTURES[1:]))))
         if self.facts.scene.length > 1 and "motion" in self.kinds and self._rng.random() < 0.5:
             candidates.append(self.facts.direction(str(self._rng.choice(list(DIRECTIONS)))))
@@ -927,13 +927,15 @@ class Sentences:
             phrases = ["holding {}", "carrying {}", "on {}", *phrases]
             if noun in _RIDDEN:
                 phrases = ["riding {}"] * len(phrases) + phrases
-        other = f"the {noun}" if noun.endswith("s") or self._rng.random() < 0.4 else _with_a(noun)
+        other = f"the {noun}" if self._rng.random() < 0.4 else _with_a(noun)
         return Clue("relation", "relation", (), (str(self._rng.choice(phrases)).format(other),))
 
-    def _random_clue(self) -> Clue:
+    def _random_clue(self) -> Clue | None:
+        """A colour or a direction, where things that are there are told apart by such."""
         if self._rng.random() < 0.6:
-            return self.facts.color(str(self._rng.choice(COLORS)))
-        return self.facts.direction(str(self._rng.choice(list(DIRECTIONS))))
+            return self.facts.color(str(self._rng.choice(COLORS))) if "attribute" in self.kinds else None
+        moves = self.facts.scene.length > 1 and "motion" in self.kinds
+        return self.facts.direction(str(self._rng.choice(list(DIRECTIONS)))) if moves else None
 
     # -- wording
 

@@ -436,18 +436,37 @@ def _read_labels(folder: Path) -> list[dict[str, Any]]:
         raise InputError(f"{folder} has no labels.json: it says which cutout shows what.")
     try:
         groups = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}): mend it.") from error
     if not isinstance(groups, dict) or not all(isinstance(group, list) for group in groups.values()):
         raise InputError(f'{path} must be an object of lists, like {{"things": [{{"file": …, "names": …}}]}}.')
     entries = [entry for group in groups.values() for entry in group]
     for entry in entries:
         names = entry.get("names") if isinstance(entry, dict) else None
-        if not isinstance(names, list) or not names or not isinstance(entry.get("file"), str):
+        if not isinstance(names, list) or not names or not all(map(_is_word, (entry.get("file"), *names))):
             raise InputError(f'{path}: every entry needs "file" and a list "names", unlike {entry!r:.120}.')
+        index, tags = entry.get("imagenet_index"), entry.get("tags", [])
+        if not isinstance(index, int | None) or not isinstance(tags, list) or not all(map(_is_garment, tags)):
+            raise InputError(
+                f'{path}: "imagenet_index" is a number, and each of a list "tags" has a "tag", a "color" and a '
+                f'"share", unlike in {entry!r:.200}.'
+            )
     if not entries:
         raise InputError(f"{path} lists no cutouts: add some.")
     return entries
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_garment(tag: object) -> bool:
+    return (
+        isinstance(tag, dict)
+        and _is_word(tag.get("tag"))
+        and isinstance(tag.get("color"), str | None)
+        and isinstance(tag.get("share", 0), int | float)
+    )
 
 
 def _describe(entry: dict[str, Any], folder: Path) -> Sprite | None:

@@ -710,16 +710,26 @@ _PLURALS = {"person": "people", "mouse": "mice", "goose": "geese", "sheep": "she
     "maracas", "glasses", "goggles", "jeans", "shorts", "briefs", "gloves", "socks", "ballet shoes",
 )}  # fmt: skip
 
+_PLURALS_OF_ONE = tuple(name for name, several in _PLURALS.items() if name == several and name.endswith("s"))
+
 
 def plural(name: str) -> str:
     """The word for several things of a kind."""
     if name in _PLURALS:
         return _PLURALS[name]
+    head, of, rest = name.partition(" of ")
+    if of:
+        return f"{plural(head)} of {rest}"
     if name.endswith(("s", "x", "ch", "sh")):
         return f"{name}es"
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}s"
+
+
+def is_plural(noun: str) -> bool:
+    """Whether one thing is called by a plural: "scissors", "red scissors"."""
+    return any(noun.endswith(name) and noun[: -len(name)][-1:] in ("", " ") for name in _PLURALS_OF_ONE)
 
 
 def speakable(name: str) -> bool:

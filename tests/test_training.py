@@ -218,6 +218,9 @@ def test_only_the_parts_that_are_named_are_trained(settings: dict[str, Any], tmp
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"score_heads"}
 
+    settings["optimiser"] |= {"only": ["visual_encoder"], "train_visual_encoder": False}
+    with pytest.raises(InputError, match="Nothing is left to train: visual_encoder is frozen"):
+        train(recipe_of(settings, tmp_path, f"run={tmp_path / 'other'}"))
     settings["optimiser"]["only"] = ["heads"]
     with pytest.raises(InputError, match=r"no part 'heads' to train; it has visual_encoder, .*score_heads"):
         train(recipe_of(settings, tmp_path, f"run={tmp_path / 'other'}"))
@@ -274,6 +277,17 @@ def test_unknown_keys_in_the_file_are_named(settings: dict[str, Any], tmp_path: 
         recipe_of(settings, tmp_path)
     with pytest.raises(InputError, match="There is no recipe"):
         read_recipe(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["data.batch_size=0", "data.clip_length=0", "data.expressions_per_clip=-1", "data.length=0", "data.workers=-1",
+     "data.validation_clips=0", "data.weight=0", "optimiser.warmup_steps=-1", "optimiser.average_decay=1"],
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_named(settings: dict[str, Any], tmp_path: Path, change: str) -> None:
+    name, _, value = change.rpartition(".")[2].partition("=")
+    with pytest.raises(InputError, match=rf"{name} .*{value}"):
+        recipe_of(settings, tmp_path, change)
 
 
 @pytest.mark.parametrize("content", [None, 3, [], [3]])

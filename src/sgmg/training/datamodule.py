@@ -62,13 +62,19 @@ class SourceConfig:
     keep_absent: bool = False
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        _require(self, 1, "length", "clip_length", "expressions_per_clip")
+        if not self.weight > 0:
+            raise InputError(f"weight must be more than 0, not {self.weight}.")
+
 
 @dataclass
 class ValidationConfig(SourceConfig):
     """The source of the clips that training is scored on.
 
     Attributes:
-        synthetic: what is generated; without folders of its own, of training's cutouts and backgrounds.
+        synthetic: what is generated; without folders of its own, of training's cutouts and backgrounds, and of shapes
+            alone where training is.
         augmentation: what is done to them, the same each time; by default nothing. Published inference has a short
             side of 360: `{resize: true, short_sides: [360]}`.
     """
@@ -94,6 +100,17 @@ class DataConfig(SourceConfig):
     workers: int = 1
     validation: ValidationConfig | None = None
     validation_clips: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, 1, "batch_size", "validation_clips")
+        _require(self, 0, "workers")
+
+
+def _require(config: SourceConfig, least: int, *names: str) -> None:
+    for name in names:
+        if (value := getattr(config, name)) < least:
+            raise InputError(f"{name} must be {least} or more, not {value}.")
 
 
 #: Benchmarks of clips with one annotated frame.
@@ -206,8 +223,8 @@ class ClipData(LightningDataModule):
         if config.validation is not None:
             # Another seed than training's: generated clips must not be the same.
             validation = replace(config.validation, root=_below(config.root, config.validation.root))
-            if validation.kind == "synthetic":  # made of the same material, of which its split has a part of its own
-                made = sources[0].synthetic
+            made = next((source.synthetic for source in sources if source.kind == "synthetic"), None)
+            if validation.kind == "synthetic" and made is not None:  # of that material its split has its own part
                 validation.synthetic = replace(
                     validation.synthetic,
                     source="shapes" if made.source == "shapes" else validation.synthetic.source,

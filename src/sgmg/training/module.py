@@ -1,5 +1,6 @@
 """SgMg and its losses as a LightningModule."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,8 +68,6 @@ class SgMgTraining(LightningModule):
 
     #: Frozen parameters are not in checkpoints: they come from the model that training started from.
     strict_loading = False
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -99,6 +98,8 @@ class SgMgTraining(LightningModule):
         self.validation: dict[str, float] = {}
         for frozen in self._frozen():
             frozen.requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise InputError(f"Nothing is left to train: {', '.join(self.optimiser.only)} is frozen.")
         self.average = self._begin_average()
         self.train()
 
@@ -304,13 +305,16 @@ class SgMgTraining(LightningModule):
         steps = self.trainer.max_steps
         if steps < 0:
             steps = int(self.trainer.estimated_stepping_batches) if config.schedule == "cosine" else 0
-        factor = learning_rate_factor(
-            config, steps, lambda: self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
-        )
+        factor = learning_rate_factor(config, steps, self._steps_per_epoch)
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": LambdaLR(optimiser, factor), "interval": "step"},
         }
+
+    def _steps_per_epoch(self) -> float:
+        """Infinite until the data is read; an epoch's last batches make a step, however few they are."""
+        steps = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        return math.ceil(steps) if math.isfinite(steps) else steps
 
     @property
     def _clips_a_batch(self) -> int:

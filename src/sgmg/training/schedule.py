@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from sgmg.errors import InputError
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -40,6 +42,12 @@ class OptimiserConfig:
     gamma: float = 0.1
     warmup_steps: int = 0
     average_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 0:
+            raise InputError(f"warmup_steps must be 0 or more, not {self.warmup_steps}.")
+        if self.average_decay is not None and not 0 <= self.average_decay < 1:
+            raise InputError(f"average_decay lies between 0 and 1, unlike {self.average_decay}.")
 
 
 def learning_rate_factor(

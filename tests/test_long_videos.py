@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -139,9 +141,20 @@ def test_a_run_is_gone_on_with_only_by_the_same(segmenter: Segmenter, video: Pat
         segmenter.to_folder(video, "the dog", out, clip_length=4)
     with pytest.raises(InputError, match="another min_score"):
         segmenter.to_folder(video, "the dog", out, clip_length=4, min_score=0.7, resume=True)
-    write_video(video, frames=19, times=[Fraction(i * i, 30) for i in range(19)])
+    segmenter.to_folder(video, "the dog", out, clip_length=4, overwrite=True)
+    assert not (tmp_path / ".out.partial").exists()
+
+
+@pytest.mark.parametrize("other", [{"frames": 19, "times": [Fraction(i * i, 30) for i in range(19)]}, {"frames": 4}])
+def test_a_run_is_not_gone_on_with_when_the_video_is_another(
+    segmenter: Segmenter, video: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """Frames at other times; and a video that ends where a clip of the interrupted run ended."""
+    out = tmp_path / "out"
+    interrupted(segmenter, video, out, after=10, clip_length=4)
+    write_video(video, **other)
     with (
-        pytest.warns(InputWarning, match="4 frames are finished"),
+        warnings.catch_warnings(action="error", category=InputWarning),  # nothing says that it could be gone on with
         pytest.raises(InputError, match="has changed since the run was interrupted"),
     ):
         segmenter.to_folder(video, "the dog", out, clip_length=4, resume=True)

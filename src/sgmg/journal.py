@@ -123,6 +123,15 @@ class Journal:
         self.close()
 
 
+class ChangedVideoError(InputError):
+    """The frames are no longer those that a journal is of, so that it cannot be gone on with."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"'{source}' has changed since the run was interrupted; begin anew with --overwrite and without --resume."
+        )
+
+
 class FinishedClip:
     """A clip as the journal has it."""
 

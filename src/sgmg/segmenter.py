@@ -19,7 +19,7 @@ from sgmg.engines import Engine, Found
 from sgmg.engines.onnx import is_exported
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import DEFAULT_FORMATS, choose_formats
-from sgmg.journal import FinishedClip
+from sgmg.journal import ChangedVideoError, FinishedClip
 from sgmg.live import TIMEOUT, StreamSource, open_stream
 from sgmg.output import check_output
 from sgmg.paths import user_path
@@ -534,11 +534,12 @@ class ClipRun(Iterator[SegmentedClip]):
         self._windows = windows(video, cut, lambda image: resized(image, size), keep_images)
 
     def __next__(self) -> SegmentedClip:
-        window = next(self._windows, None)
+        window, earlier = next(self._windows, None), next(self._earlier, None)
         if window is None:
+            if earlier is not None:
+                raise ChangedVideoError(self.video.source)
             _report_end(self._progress, self.done)
             raise StopIteration
-        earlier = next(self._earlier, None)
         if earlier is not None:
             tracks = self._taken_over(earlier, window)
         else:
@@ -583,10 +584,7 @@ class ClipRun(Iterator[SegmentedClip]):
     def _taken_over(self, earlier: FinishedClip, window: Window) -> list[_Track]:
         times = [float(frame.time) for frame in window.frames]
         if ([frame.name for frame in window.frames], times) != (earlier.names, earlier.times):
-            raise InputError(
-                f"'{self.video.source}' has changed since the run was interrupted; begin anew with --overwrite and "
-                "without --resume."
-            )
+            raise ChangedVideoError(self.video.source)
         self._last_earlier = earlier
         rles = earlier.rles(self.video.size)
         return [_Track(scores, masks) for scores, masks in zip(earlier.scores, rles, strict=True)]

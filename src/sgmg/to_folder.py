@@ -20,7 +20,7 @@ import numpy as np
 from sgmg.errors import InputError, InputWarning
 from sgmg.formats import Format
 from sgmg.formats.frames import FoundFrame, Subject
-from sgmg.journal import Journal
+from sgmg.journal import ChangedVideoError, Journal
 from sgmg.output import new_folder
 from sgmg.result_file import write_result
 from sgmg.segmentation import RESULT, frame_record
@@ -104,6 +104,8 @@ def segment_to_folder(
             result.warnings += [] if ended is None else [str(ended)]
             summary = result.summary_of(scores, journal.frames, formats)
             write_result(draft / RESULT, summary, lambda index: _records(journal, index, video.size))
+        except ChangedVideoError:
+            raise
         except BaseException:
             if journal.frames and video.can_be_read_again:
                 warnings.warn(

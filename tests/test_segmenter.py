@@ -141,6 +141,7 @@ def test_a_sentence_too_long_is_cut_and_the_rest_shown(segmenter: Segmenter, fra
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         segmenter(frames[:1], "the dog " + "moving " * 28)
+        segmenter(frames[:1], "the dog" + " " * 20_000)
 
 
 def test_a_loss_is_part_of_the_result(segmenter: Segmenter, tmp_path: Path) -> None:

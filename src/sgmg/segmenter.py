@@ -412,12 +412,14 @@ class Segmenter:
         for together in [sentences] if self.config.multi_object else [[sentence] for sentence in sentences]:
             tokens = self.engine.tokenize([sentence[:_MOST_CHARACTERS] for sentence in together])
             for sentence, kept in zip(together, tokens.kept, strict=True):
-                if kept is None and len(sentence) > _MOST_CHARACTERS:
-                    kept = sentence[:_MOST_CHARACTERS]
                 if kept is not None:
-                    most = tokens.ids.shape[1]
-                    notes.append(f"An expression is longer than the text encoder's {most} tokens; kept was: '{kept}'.")
-                    warnings.warn(notes[-1], InputWarning, stacklevel=4)
+                    most = f"the text encoder's {tokens.ids.shape[1]} tokens; kept was: '{kept}'"
+                elif sentence[_MOST_CHARACTERS:].strip():
+                    most = f"{_MOST_CHARACTERS} characters; what follows was left out"
+                else:
+                    continue
+                notes.append(f"An expression is longer than {most}.")
+                warnings.warn(notes[-1], InputWarning, stacklevel=4)
             features.append(self.engine.encode_text(tokens))
         return features, notes
 

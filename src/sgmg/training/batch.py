@@ -10,12 +10,11 @@ from torch.nn import functional
 from torchvision.ops import box_convert
 
 from sgmg.data.sample import Sample
+from sgmg.model.config import SMALLEST_SIDE
 
 PADDED_MULTIPLE = 32
-"""Training clips are padded at the bottom and right to a multiple of this many pixels."""
-
-SMALLEST_SIDE = 160
-"""And to at least this many, the least that the network takes without padding them itself."""
+"""Training clips are padded at the bottom and right to a multiple of this many pixels, and to what the network pads its
+frames to itself at least."""
 
 
 @dataclass

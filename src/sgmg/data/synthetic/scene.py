@@ -199,6 +199,13 @@ class SceneObject:
 
     Attributes:
         id: its number in the label map, from 1.
+        sprite: what it looks like, and what is true of it.
+        motion: how it moves about its place.
+        place: x and y of its middle where its motion has not moved it, the camera looks at the middle and does not
+            zoom, pixels.
+        tall: its height then, pixels.
+        flip: whether left and right of its picture are swapped.
+        grounded: whether it stands on the ground, on which it can cast a shadow.
         x, y: (T,) centre of its whole box on the screen, pixels (also where it is hidden or outside).
         width, height: (T,) size of its whole box, pixels.
         seen: (T,) pixels of it that are visible.
@@ -280,7 +287,9 @@ class Scene:
 
     Attributes:
         size: (height, width) of the frames.
+        length: T, their number.
         objects: in the order of their ids.
+        camera: where it looks in each of them.
         canvas: the background, larger than a frame by what the camera needs.
         contents: families of things that the background may hold without a label.
         grain: standard deviation of the sensor noise, grey levels.

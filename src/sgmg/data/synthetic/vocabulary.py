@@ -37,8 +37,8 @@ class Kind:
     Attributes:
         name: the everyday word.
         family: kinds of one family may be taken for each other.
-        size: "person", "large", "medium" or "small": how much of the frame it usually fills.
-        moves: "walk", "drive", "fly", "swim", "roll" or "carry": which motions and verbs suit it.
+        size: "person", "large", "medium", "small" or "shape": how much of the frame it usually fills.
+        moves: "walk", "drive", "fly", "swim", "roll", "carry" or "shape": which motions and verbs suit it.
         tintable: its colour may be changed without making another thing of it.
         words: further words that are true of every member.
     """

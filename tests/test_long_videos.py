@@ -153,11 +153,10 @@ def test_a_run_is_not_gone_on_with_when_the_video_is_another(
     out = tmp_path / "out"
     interrupted(segmenter, video, out, after=10, clip_length=4)
     write_video(video, **other)
-    with (
-        warnings.catch_warnings(action="error", category=InputWarning),  # nothing says that it could be gone on with
-        pytest.raises(InputError, match="has changed since the run was interrupted"),
-    ):
-        segmenter.to_folder(video, "the dog", out, clip_length=4, resume=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InputWarning)  # nothing says that it could be gone on with
+        with pytest.raises(InputError, match="has changed since the run was interrupted"):
+            segmenter.to_folder(video, "the dog", out, clip_length=4, resume=True)
     segmenter.to_folder(video, "the dog", out, clip_length=4, overwrite=True)
     assert not (tmp_path / ".out.partial").exists()
 

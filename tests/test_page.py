@@ -188,7 +188,7 @@ def test_a_video_goes_in_and_masks_come_out(visitor, clips: Path, tmp_path: Path
     expect(page.locator("#video-facts")).to_have_text("30 frames · 2.5 s")
     expect(page.locator("#video-size")).to_have_text("96 × 72")
     page.get_by_text("Options").click()
-    page.get_by_label("Leave a frame empty below a score").fill("0")
+    page.get_by_label("Show what scores in some frame at least").fill("0")
     ask(page, "the dog", "a red circle")
 
     page.wait_for_selector("#legend b")
@@ -253,7 +253,7 @@ def test_what_was_not_found_is_said(visitor, clips: Path) -> None:
     page = visitor()
     choose(page, clips / "short.mp4")
     page.get_by_text("Options").click()
-    page.get_by_label("Leave a frame empty below a score").fill("0.95")
+    page.get_by_label("Show what scores in some frame at least").fill("0.95")
     ask(page, "the dog")
     expect(page.locator("#notes")).to_contain_text("“the dog” was found in no frame.")
     expect(page.locator("#legend .score")).to_contain_text("no mask · 0.")

@@ -44,7 +44,9 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """The list of commands goes under the introduction."""
+    """The list of commands goes under its introduction; links to copied files, to the copies."""
+    for name, source in COPIES.items():
+        markdown = markdown.replace(f"(../{source.relative_to(ROOT).as_posix()})", f"({name})")
     if page.file.src_uri != "commands/index.md":
         return markdown
     commands = get_command(app).commands.items()  # type: ignore[attr-defined]

@@ -24,8 +24,8 @@ def onnx(
 ) -> None:
     """Write a model as two ONNX graphs that run without PyTorch, for any number of frames, any size, any sentence.
 
-    The graphs are run beside the model before the folder appears. Every command takes the folder as its
-    [bold]--model[/bold], and Python as [bold]Segmenter.from_onnx[/bold].
+    The graphs are run beside the model before the folder appears. Every command but those of sgmg analyze that look
+    inside a network takes the folder as its [bold]--model[/bold], and Python as [bold]Segmenter.from_onnx[/bold].
 
     Example: [bold]sgmg export onnx sgmg-lite models/sgmg-lite-onnx[/bold]
     """

@@ -180,6 +180,19 @@ class TestGallery:
         assert code == 2
         assert "no video 'nowhere'" in error
 
+    def test_videos_that_nothing_is_asked_of_are_passed_over(self, run, root: Path, tmp_path: Path) -> None:
+        listed = root / "meta_expressions" / "valid" / "meta_expressions.json"
+        lists = json.loads(listed.read_text())
+        lists["videos"]["pair"]["expressions"] = {}
+        listed.write_text(json.dumps(lists))
+        words = ("analyze", "gallery", root, "--predictions", tmp_path / "kept", "-o", tmp_path / "out")
+        code, _, error = run(*words, "--video", "pair")
+        assert code == 2
+        assert "has no expression for 'pair'" in error
+        assert run(*words)[0] == 0
+        rows = json.loads((tmp_path / "out" / "numbers.json").read_text())["rows"]
+        assert [row["video"] for row in rows] == ["single"]
+
     def test_errors_worst_first(self, run, root: Path, tmp_path: Path) -> None:
         words = ("analyze", "gallery", root, "--predictions", tmp_path / "kept", "--errors", "--rows", 3)
         assert run(*words, "-o", tmp_path / "anew")[0] == 0
@@ -273,6 +286,8 @@ class TestAblation:
             ("seed=3", "there is no setting seed"),
             ("seeds=[]", "at least one"),
             ("variants=[{name: a}, {name: A}]", "of its own"),
+            ("variants=[{name: a, folder: b}, {name: a, folder: c}]", "of its own"),
+            ("seeds=[0, 1, 0]", "each seed once"),
             ("scored.benchmark=a2d", "ref-youtube-vos or mevis"),
         ],
     )

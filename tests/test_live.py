@@ -331,6 +331,7 @@ def test_rtsp() -> None:
             "rtsp://user:secret@127.0.0.1:9/live",
             r"'rtsp://127\.0\.0\.1:9/live' cannot be read as a video \(.*\); check",
         ),
+        ("rtsp://user:secret[@127.0.0.1:9/live", r"'rtsp://127\.0\.0\.1:9/live' cannot be read"),
         ("nothing://127.0.0.1", "cannot be read as a video"),
         ("missing.mp4", "There is no file"),
     ],
@@ -346,6 +347,25 @@ def test_an_address_that_stalls(tmp_path: Path) -> None:
         port = server.getsockname()[1]
         with pytest.raises(InputError, match=r"has given no frame for 0\.5 seconds"):
             open_stream(f"tcp://127.0.0.1:{port}", timeout=0.5)
+
+
+def test_an_address_that_stalls_after_some_frames(tmp_path: Path) -> None:
+    """It is no end of the video, whatever FFmpeg's own clock makes of it."""
+    content = write_video(tmp_path / "v.y4m", "wrapped_avframe", frames=60).read_bytes()[:200_000]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.sendall(content)
+            done.wait(30)
+            connection.close()
+
+        done = threading.Event()
+        threading.Thread(target=serve, daemon=True).start()
+        video = open_stream(f"tcp://127.0.0.1:{server.getsockname()[1]}", timeout=2)
+        with pytest.raises(InputError, match=r"has given no frame for 2 seconds"):
+            list(video)
+        done.set()
 
 
 def test_what_counts_as_live() -> None:

@@ -411,7 +411,7 @@ def test_nothing_comes_from_elsewhere_and_no_path_of_the_server_is_told(visitor,
         assert place not in everything
 
 
-def test_strangers_and_crooked_requests_get_nothing(browser, server: str, signed_in: dict) -> None:
+def test_strangers_and_crooked_requests_get_nothing(browser, server: str, signed_in: dict, clips: Path) -> None:
     stranger = browser.new_context().request
     for address in ("settings", "examples", "about/x/video.mp4", "gradio_api/file=x/video.mp4", "config"):
         assert stranger.get(f"{server}/{address}").status == 401, address
@@ -432,6 +432,14 @@ def test_strangers_and_crooked_requests_get_nothing(browser, server: str, signed
         answer = visitor.get(f"{server}/gradio_api/call/segment/{event['event_id']}").text()
         assert "event: error" in answer
         assert tempfile.gettempdir() not in answer
+    video = {"name": "short.mp4", "mimeType": "video/mp4", "buffer": (clips / "short.mp4").read_bytes()}
+    (ticket,) = visitor.post(f"{server}/gradio_api/upload", multipart={"files": video}).json()
+    for values, sentence in (
+        ([["the dog"], None, True], "as one text"),
+        (["the dog", "0.5", True], "Scores lie between 0 and 1"),
+    ):
+        event = visitor.post(f"{server}/gradio_api/call/segment", data={"data": [ticket, *values]}).json()
+        assert sentence in visitor.get(f"{server}/gradio_api/call/segment/{event['event_id']}").text()
 
 
 def test_nothing_is_fetched_from_addresses_that_clients_name(browser, server: str, signed_in: dict) -> None:

@@ -1,5 +1,6 @@
 """Frames come out upright, in RGB, with their times, whatever they were stored in."""
 
+import os
 import tracemalloc
 import warnings
 from fractions import Fraction
@@ -139,6 +140,43 @@ def test_an_animated_webp(tmp_path: Path) -> None:
     video = open_video(tmp_path / "v.webp")
     assert video.fps == 10
     assert [(f.time, square_x(f.image)) for f in video] == [(0, 0), (Fraction(1, 20), 4), (Fraction(1, 5), 8)]
+
+
+def noise(path: Path, kept: float) -> Path:
+    """An animation of six frames, of whose file only the first part is left."""
+    images = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)) for i in range(6)]
+    images[0].save(path, save_all=True, append_images=images[1:])
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    return path
+
+
+@pytest.mark.parametrize(("kept", "frames"), [(0.95, 5), (0.6, 3), (0.3, 1)])
+def test_an_animated_png_that_is_cut_off_gives_the_frames_that_decode(tmp_path: Path, kept: float, frames: int) -> None:
+    video = open_video(noise(tmp_path / "v.png", kept))
+    with pytest.warns(InputWarning, match=f"is damaged or cut off: {6 - frames} of its frames cannot be decoded"):
+        assert len(list(video)) == video.frame_count == frames
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize(("name", "kept"), [("v.png", 0.02), ("v.webp", 0.95), ("v.tiff", 0.6)])
+def test_animations_of_which_nothing_decodes(tmp_path: Path, name: str, kept: float) -> None:
+    with pytest.raises(InputError, match=rf"{name}' (can be decoded|cannot be read as an image); it may be damaged"):
+        open_video(noise(tmp_path / name, kept))
+
+
+def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
+    """Results could not tell of it."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    try:
+        (folder / os.fsdecode(b"caf\xe9.png")).touch()
+    except OSError:
+        pytest.skip("this system has no such names")
+    for source in (folder, folder / os.fsdecode(b"caf\xe9.png")):
+        with pytest.raises(InputError, match="is not valid Unicode; rename it") as error:
+            open_video(source)
+        str(error.value).encode()
 
 
 # --- images -----------------------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ def test_processes_tell_what_went_wrong() -> None:
         pool.submit(os._exit)  # as if the system had ended it
         with pytest.raises(InputError, match="fewer --workers"):
             pool.results()
+        with pytest.raises(InputError, match="fewer --workers"):
+            pool.submit(partial(operator.add, 1))
 
 
 KILLED = """

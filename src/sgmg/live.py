@@ -376,7 +376,11 @@ def _camera(name: str) -> str:
 
 def _without_password(address: str) -> str:
     """An address as it may be shown and stored."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as a bracket in the password
+        scheme, _, rest = address.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from sgmg.segmentation import RESULT, Rle, Segmentation
 from sgmg.video import IMAGE_SUFFIXES, Excerpt, Video, VideoFile, VideoSource, open_video
 
 _LARGEST_SIDE = 65_535
+_LATEST = 1e9  # seconds, thirty years
 _log = logging.getLogger(__name__)
 
 
@@ -150,7 +150,7 @@ class _Reader:
             if not _is_file_name(name):
                 raise self._error(f"{here} has a name that is none for a file")
             track.names.append(name)
-            track.times.append(self._number(record, "time", here, 0, math.inf))
+            track.times.append(self._number(record, "time", here, 0, _LATEST))
             track.scores.append(self._number(record, "score", here, 0, 1))
             rle = self._get(record, "rle", dict, here)
             decode_segmentation(rle, size, f"'{self.path}', {here}")

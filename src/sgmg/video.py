@@ -1,4 +1,4 @@
-"""Frames from files, folders, images and arrays, one at a time, and frames to H.264 files.
+"""Frames from files, folders, images and arrays, one at a time.
 
 What every source gives is the same: upright RGB frames, 8 bits a channel, each with its time. So
 
@@ -30,9 +30,9 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import EOFError as EndOfFile
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 from natsort import natsorted, ns
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from sgmg.errors import InputError, InputWarning
 from sgmg.paths import user_path
@@ -60,6 +60,8 @@ _PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "rtsp", "sdp"})
 _MILLISECOND = Fraction(1, 1000)
 _FINEST_TIME_BASE = Fraction(1, 1_000_000)
 _LONGEST_GAP = 3600  # seconds between two frames; a stamp further ahead is damaged, or of another clock
+#: What Pillow raises, of an image whose header it could read, where the rest is damaged or cut off.
+_BROKEN_IMAGE = (OSError, ValueError, SyntaxError, TypeError, EOFError)
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 VideoSource: TypeAlias = "str | Path | np.ndarray | Tensor | Sequence[np.ndarray | Image.Image] | Video"
@@ -207,6 +209,7 @@ def open_video(source: VideoSource, fps: Fraction | float | None = None) -> Vide
         return source
     if isinstance(source, (str, Path)):
         path = user_path(source)
+        _check_name(path)
         try:
             if path.is_dir():
                 return ImageFiles(_images_in(path), source=str(source), path=path, fps=fps)
@@ -222,6 +225,18 @@ def open_video(source: VideoSource, fps: Fraction | float | None = None) -> Vide
         except PermissionError as error:
             raise InputError(f"'{source}' may not be read; check its permissions.") from error
     return ArrayVideo(source, fps=fps)
+
+
+def _check_name(path: Path) -> None:
+    """Results tell of files by name, in UTF-8; some systems have names in no encoding at all.
+
+    Raises:
+        InputError: it has such a name.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"The name of {str(path)!r} is not valid Unicode; rename it.") from error
 
 
 def read_video(source: VideoSource) -> np.ndarray:
@@ -465,6 +480,8 @@ def decode(container: InputContainer, stream: av.VideoStream, losses: Losses) ->
             packet = next(packets)
         except StopIteration:
             return
+        except ExitError:  # a source that stalls: whoever set the timeout knows
+            raise
         except (FFmpegError, ValueError):  # the container itself breaks off here
             losses.broke_off = True
             packet = None
@@ -732,6 +749,8 @@ class ImageFiles(Video):
     def __init__(self, files: Sequence[Path], source: str, path: Path, fps: Fraction | float | None = None) -> None:
         super().__init__()
         self.source, self.path, self._files = source, path.resolve(), list(files)
+        for file in files:
+            _check_name(file)
         self.fps = as_rate(fps)
         self.time_base = 1 / self.fps
         names = [file.stem for file in files]
@@ -739,11 +758,10 @@ class ImageFiles(Video):
         self._names = names if len(set(names)) == len(names) else [file.name for file in files]
         self._animated = len(files) == 1 and _image_frames(files[0]) > 1
         if self._animated:
-            self.frame_count = _image_frames(files[0])
+            self._shown_for = _durations(files[0])
+            self.frame_count = len(self._shown_for)
             self.time_base = Fraction(1, 1000)
-            with _open_image(files[0]) as image:
-                total = sum((_shown_for(image, index) for index in range(self.frame_count)), Fraction(0))
-            self.fps = Fraction(self.frame_count) / total
+            self.fps = self.frame_count / sum(self._shown_for, Fraction(0))
         else:
             self.frame_count = len(files)
             _check_one_size(files, source)
@@ -759,7 +777,7 @@ class ImageFiles(Video):
             try:
                 with _open_image(file) as image:
                     pixels = _image_pixels(image)
-            except (OSError, ValueError, SyntaxError) as error:
+            except _BROKEN_IMAGE as error:
                 if isinstance(error, FileNotFoundError):
                     raise
                 damaged.append(file.name)
@@ -780,10 +798,12 @@ class ImageFiles(Video):
     def _iterate_animation(self) -> Iterator[Frame]:
         time = Fraction(0)
         with _open_image(self._files[0]) as image:
-            for index in range(self.frame_count or 0):
-                duration = _shown_for(image, index)
+            for index, duration in enumerate(self._shown_for):
+                image.seek(index)
                 yield Frame(_image_pixels(image), time, duration, f"{index:05d}")
                 time += duration
+        if missing := _image_frames(self._files[0]) - len(self._shown_for):
+            self._report(f"'{self.source}' is damaged or cut off: {missing} of its frames cannot be decoded.")
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -800,7 +820,7 @@ def _check_one_size(files: Sequence[Path], source: str) -> None:
         try:
             with _open_image(file) as image:
                 width, height = image.size
-        except (OSError, ValueError, SyntaxError):
+        except _BROKEN_IMAGE:
             continue  # reported when it is its turn
         seen = seen or (width, height)
         if sorted(seen) != sorted((width, height)):
@@ -830,16 +850,28 @@ def _image_frames(file: Path) -> int:
     try:
         with _open_image(file) as image:
             return getattr(image, "n_frames", 1)
-    except UnidentifiedImageError as error:
+    except InputError:
+        raise
+    except _BROKEN_IMAGE as error:
         raise InputError(f"'{file}' cannot be read as an image; it may be damaged.") from error
 
 
-def _shown_for(image: Image.Image, index: int) -> Fraction:
-    """Seconds for which a frame of an animation is shown; browsers take 0 and 10 ms for 100 ms."""
-    image.seek(index)
-    image.load()
-    milliseconds = round(float(image.info.get("duration", 0) or 0))
-    return Fraction(milliseconds if milliseconds > 10 else 100, 1000)
+def _durations(file: Path) -> list[Fraction]:
+    """Seconds for which each frame of an animation is shown, up to the first one that cannot be decoded; browsers take
+    0 and 10 ms for 100 ms."""
+    durations: list[Fraction] = []
+    with _open_image(file) as image:
+        for index in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(index)
+                image.load()
+            except _BROKEN_IMAGE as error:
+                if not durations:
+                    raise InputError(f"No frame of '{file}' can be decoded; it may be damaged.") from error
+                break
+            milliseconds = round(float(image.info.get("duration", 0) or 0))
+            durations.append(Fraction(milliseconds if milliseconds > 10 else 100, 1000))
+    return durations
 
 
 def _image_pixels(image: Image.Image) -> np.ndarray:

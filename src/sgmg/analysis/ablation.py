@@ -153,9 +153,14 @@ def read_ablation(path: Path, changes: Sequence[str] = ()) -> Ablation:
     made = vars(read_settings(parser, "ablation", path, changes))
     made.pop("ablation")
     ablation = Ablation(**made | {"recipe": path.parent / made["recipe"], "name": path.stem})
-    places = [variant.place for variant in ablation.variants]
-    if len(set(places)) < len(places) or not all(re.fullmatch(r"[\w-]+", place) for place in places):
-        raise InputError(f"{path}: each variant needs a name, or a folder, of its own, of letters, digits and hyphens.")
+    names, places = [v.name for v in ablation.variants], [v.place for v in ablation.variants]
+    if not len(set(names)) == len(set(places)) == len(names) or not all(re.fullmatch(r"[\w-]+", p) for p in places):
+        raise InputError(
+            f"{path}: each variant needs a name and a folder of its own, the latter (by default the name) of letters, "
+            "digits and hyphens."
+        )
+    if len(set(ablation.seeds)) < len(ablation.seeds):
+        raise InputError(f"{path}: give each seed once.")
     if not ablation.variants or not ablation.seeds:
         raise InputError(f"{path}: give at least one variant and one seed.")
     if ablation.scored.benchmark not in BENCHMARKS:

@@ -60,14 +60,16 @@ def choose(data: VideoData, predict: Predictor, names: Sequence[str], rows: int,
         expressions: at most so many for each video, one for each object where the data says which is meant.
 
     Raises:
-        InputError: there is no such video.
+        InputError: there is no such video, or nothing is asked of it.
     """
     known = {video.name: video for video in data.videos}
     for name in names:
         if name not in known:
             raise InputError(f"{data.list_file} names no video '{name}': give one of its videos.")
+        if not known[name].expressions:
+            raise InputError(f"{data.list_file} has no expression for '{name}': give another of its videos.")
     found = []
-    for video in [known[name] for name in names] or data.videos[:rows]:
+    for video in [known[name] for name in names] or [video for video in data.videos if video.expressions][:rows]:
         different: dict[object, Expression] = {}
         for expression in video.expressions:
             different.setdefault(expression.object_ids or expression.id, expression)

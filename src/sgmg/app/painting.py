@@ -7,6 +7,7 @@ The events are `progress` (of the phase "painting") and `finished`, whose one fi
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +51,14 @@ class Painting:
 
     Attributes:
         interruption: ends the work.
+        ended: set when nothing is done any more.
     """
 
     ticket: str
     upload: Upload
     look: Look
     interruption: Interruption = field(default_factory=Interruption, init=False)
+    ended: threading.Event = field(default_factory=threading.Event, init=False)
 
     def events(self, storage: Storage) -> Iterator[Event]:
         """Do it. Closing the iterator ends the work.
@@ -63,11 +66,14 @@ class Painting:
         Raises:
             InputError: the segmentation is not there any more, or has other sentences.
         """
-        with storage.held(self.ticket), storage.held(self.upload.ticket.partition("/")[0]):
-            folder = storage.find(f"{self.ticket}/{RESULT}").parent
-            yield from events_of(
-                lambda tell: self._do(folder, tell), self.interruption, f"painting of {self.ticket[:6]}"
-            )
+        try:
+            with storage.held(self.ticket), storage.held(self.upload.ticket.partition("/")[0]):
+                folder = storage.find(f"{self.ticket}/{RESULT}").parent
+                yield from events_of(
+                    lambda tell: self._do(folder, tell), self.interruption, f"painting of {self.ticket[:6]}"
+                )
+        finally:
+            self.ended.set()
 
     def _do(self, folder: Path, tell: Tell) -> None:
         progress = ProgressEvents("painting", self.interruption, tell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import mimetypes
 import os
 import threading
@@ -27,13 +28,15 @@ from sgmg.app.examples import Example, render_examples
 from sgmg.app.jobs import Job
 from sgmg.app.limits import Limits
 from sgmg.app.painting import Painting, look_of
-from sgmg.app.storage import GONE, Storage, stored_name
+from sgmg.app.storage import Storage, gone, stored_name
 from sgmg.app.uploads import Upload, poster
 from sgmg.errors import InputError
 from sgmg.overlay import FILL
 from sgmg.segmenter import Segmenter
 
 PAGE = Path(__file__).parent / "page"
+
+_log = logging.getLogger(__name__)
 
 # Nothing on the page comes from anywhere else, and browsers see to it.
 _HEADERS = {
@@ -60,6 +63,7 @@ class PageServer:
         self.storage = Storage()
         self._uploads: dict[str, Upload] = {}
         self._jobs: dict[str, Job] = {}
+        self._paintings: list[Painting] = []
         self._sources: dict[str, Upload] = {}  # what each result was made of
         self._examples: list[Example] = []
         self._examples_ready = threading.Event()
@@ -116,7 +120,7 @@ class PageServer:
     def close(self) -> None:
         """End what is under way, and delete all files of visitors."""
         self._closed.set()
-        jobs = list(self._jobs.values())
+        jobs: list[Job | Painting] = [*self._jobs.values(), *self._paintings]
         for job in jobs:
             job.interruption.set()
         if self._came_from is not None:
@@ -134,9 +138,11 @@ class PageServer:
         """Find what sentences mean in a video; see `sgmg.app.jobs` for the events that this gives."""
         try:
             upload = self._upload_of(video)
-            if min_score is not None and not 0 <= min_score <= 1:
+            if not isinstance(expressions, str):
+                raise InputError("Give the sentences as one text, a line for each.")
+            if min_score is not None and (not isinstance(min_score, (int, float)) or not 0 <= min_score <= 1):
                 raise InputError("Scores lie between 0 and 1; give such a lowest score.")
-            job = Job(upload, self.limits.sentences_of(str(expressions)), min_score, watched)
+            job = Job(upload, self.limits.sentences_of(expressions), min_score, watched)
             yield from self._watch(job)
         except InputError as error:
             raise gradio.Error(str(error), print_exception=False) from error
@@ -158,8 +164,13 @@ class PageServer:
         try:
             upload = self._sources.get(str(job))
             if upload is None:
-                raise GONE
-            yield from Painting(str(job), upload, look_of(colours, opacity)).events(self.storage)
+                raise gone()
+            painting = Painting(str(job), upload, look_of(colours, opacity))
+            self._paintings.append(painting)
+            try:
+                yield from painting.events(self.storage)
+            finally:
+                self._paintings.remove(painting)
         except InputError as error:
             raise gradio.Error(str(error), print_exception=False) from error
 
@@ -240,6 +251,9 @@ class PageServer:
             sentence = str(error) if isinstance(error, InputError) else "The upload is not understood; try again."
             code = 413 if isinstance(error, _TooLargeError) else 400
             return PlainTextResponse(sentence, status_code=code)
+        except OSError:
+            _log.exception("an upload could not be kept")
+            return PlainTextResponse("There is no room for this file on the server; try again later.", status_code=507)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
         finally:
@@ -262,9 +276,13 @@ class PageServer:
         name = file.filename or "video"
         ticket, folder = self.storage.new()
         path = folder / stored_name(name)
-        with path.open("wb") as kept:
-            while chunk := file.file.read(1 << 20):
-                kept.write(chunk)
+        try:
+            with path.open("wb") as kept:
+                while chunk := file.file.read(1 << 20):
+                    kept.write(chunk)
+        except OSError:
+            self.storage.remove(ticket)
+            raise
         upload = Upload.read(f"{ticket}/{path.name}", path, name)
         self._uploads[upload.ticket] = upload
         return upload

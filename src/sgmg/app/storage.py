@@ -15,9 +15,12 @@ from pathlib import Path
 
 from sgmg.errors import InputError
 
-GONE = InputError("This file is not on the server any more; give the video again.")
-
 _PLAIN_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+def gone() -> InputError:
+    """What is raised where a file is not there, or not any more."""
+    return InputError("This file is not on the server any more; give the video again.")
 
 
 @dataclass
@@ -75,11 +78,11 @@ class Storage:
         with self._lock:
             entry = self._entries.get(ticket)
             if entry is None or not file or "/" in file or "\\" in file or file.startswith("."):
-                raise GONE
+                raise gone()
             entry.used = time.monotonic()
         path = entry.folder / file
         if not path.is_file():
-            raise GONE
+            raise gone()
         return path
 
     def has(self, ticket: str) -> bool:
@@ -93,7 +96,7 @@ class Storage:
         with self._lock:
             entry = self._entries.get(ticket)
             if entry is None:
-                raise GONE
+                raise gone()
             entry.holders += 1
         try:
             yield

@@ -159,7 +159,8 @@ class Storage:
             draft.unlink(missing_ok=True)
 
     def upload(self, folder: Path, place: str) -> None:
-        """A folder's files into an object store, `result.json` last: where that is, all is."""
+        """A folder's files into an object store in place of what is there, `result.json` last: where it is, all is."""
+        self.remove(place)
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         files.sort(key=lambda path: path == folder / RESULT)
         for path in files:

@@ -29,7 +29,7 @@ class Benchmark:
         title: as people write it.
         reader: module of `sgmg.data` and class.
         splits: the published ones.
-        default_split: the one that is scored offline.
+        default_split: the one that commands take where none is named.
         options: arguments that the reader needs beside the root and the split.
         takes_split: whether the reader has a choice of splits.
         own_splits: whether it reads splits of other names, too.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from sgmg.errors import InputError
+from sgmg.data.extras import import_extra
 from sgmg.segmentation import Rle
 
 PRECISION_AT = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -136,21 +136,18 @@ def mean_average_precision(answers: Sequence[Answer]) -> float | None:
     Raises:
         InputError: faster-coco-eval is not installed.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise InputError("mAP needs faster-coco-eval: install sgmg[train].") from error
+    faster_coco = import_extra("faster_coco_eval", "mAP")
     if not answers:
         return None
     truth, found = coco_datasets(answers)
     indexed = []
     for dataset in (truth, found):
-        index = COCO()
+        index = faster_coco.COCO()
         index.dataset = dataset
         index.createIndex()
         indexed.append(index)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval_faster(*indexed, iouType="segm")
+        evaluation = faster_coco.COCOeval_faster(*indexed, iouType="segm")
         evaluation.evaluate()
         evaluation.accumulate()
     # (thresholds, recalls, categories, areas, numbers of masks): all areas, up to 100 masks.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from sgmg.data.benchmarks import Samples
 from sgmg.data.coco_masks import decode_segmentation
+from sgmg.data.extras import import_extra
 from sgmg.data.sample import Sample, plain_sentence
 from sgmg.errors import InputError
 from sgmg.evaluation.instances import Answer, InstanceEvaluation
@@ -92,8 +92,8 @@ class KeptPredictor:
         if not isinstance(result, dict) or not isinstance(result.get("image_id"), (str, int)):
             raise InputError(f"{self.path}: result {place} has no image_id, the id of a sample.")
         score = result.get("score")
-        if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
-            raise InputError(f"{self.path}: result {place} has the score {score!r}, which is no number.")
+        if isinstance(score, bool) or not isinstance(score, (int, float)) or not abs(score) < 1e300:  # nor NaN
+            raise InputError(f"{self.path}: result {place} has the score {score!r:.40}, which is no number.")
         return str(result["image_id"])
 
     def __call__(self, sample_id: str, sample: Sample) -> tuple[list[Rle], list[float]]:
@@ -145,6 +145,8 @@ def evaluate(
     """
     if keep is not None:
         check_output(keep, marker=RESULTS)
+    if rank:
+        import_extra("faster_coco_eval", "mAP")  # missed now, not after the last sample
     answers: list[Answer] = []
     seen: Counter[str] = Counter()
     indices = range(len(data) if limit is None else min(limit, len(data)))

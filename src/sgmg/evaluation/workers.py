@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -21,6 +22,16 @@ Job = Callable[[Any], Result]
 
 JOBS_WAITING = 2
 """Jobs a worker may have waiting: bounds the memory where scoring is slower than predicting."""
+
+
+@contextmanager
+def _broken_pool_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise InputError(
+            "A process that scores was ended from outside, mostly for lack of memory; choose fewer --workers."
+        ) from error
 
 
 class Workers(Generic[Result]):
@@ -48,7 +59,8 @@ class Workers(Generic[Result]):
             InputError: one that an earlier job raised.
         """
         assert self._pool is not None, "submit inside of the `with` block"
-        future = self._pool.submit(job, self._data) if self._count == 1 else self._pool.submit(_do, job)
+        with _broken_pool_told():
+            future = self._pool.submit(job, self._data) if self._count == 1 else self._pool.submit(_do, job)
         self._waiting.append(future)
         while len(self._waiting) > JOBS_WAITING * self._count:
             self._take()
@@ -60,12 +72,8 @@ class Workers(Generic[Result]):
         return self._done
 
     def _take(self) -> None:
-        try:
+        with _broken_pool_told():
             self._done.append(self._waiting.popleft().result())
-        except BrokenProcessPool as error:
-            raise InputError(
-                "A process that scores was ended from outside, mostly for lack of memory; choose fewer --workers."
-            ) from error
 
     def __enter__(self) -> Workers[Result]:
         self._pool = (

@@ -55,6 +55,7 @@ async function take(file) {
     else server.forget(ticket);
   } catch (error) {
     if (state.upload !== upload) return;
+    state.upload = null;
     show("choose");
     problem(error.message);
   }

@@ -70,8 +70,11 @@ class Work {
       this.end({ kind: "error", text: error.message });
       return;
     }
-    if (this.ended) return;
     this.stream = new EventSource(`gradio_api/queue/data?session_hash=${session}`);
+    if (this.ended) {
+      this.stream.onopen = () => this.stream.close(); // the server ends what nobody listens to any more
+      return;
+    }
     this.stream.onmessage = (message) => this.take(JSON.parse(message.data));
     this.stream.onerror = () => this.end({ kind: "error", text: "The connection to the server was lost; try again." });
   }

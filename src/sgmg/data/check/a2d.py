@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from sgmg.data import a2d
@@ -56,22 +56,22 @@ def check(task: Task, split: str, report: Report) -> None:
     report.count(split, "samples", samples)
 
 
-_Asked = set[tuple[int, int | None]]  # instance, and the frame where the list says it
+_Asked = Counter[tuple[int, int | None]]  # sentences on an instance, and on a frame where the list says it
 
 
 def _wanted(task: Task, split: str, report: Report) -> dict[str, _Asked]:
     """Instances that are asked for, by video."""
-    wanted: dict[str, _Asked] = defaultdict(set)
+    wanted: dict[str, _Asked] = defaultdict(Counter)
     with report.catching("broken lists", MEND_LIST):
         if a2d.cached_list(task.root, split).is_file():
             for entry in a2d.A2DSentences(task.root, split).entries:
-                wanted[entry.video].add((entry.instance, entry.frame))
+                wanted[entry.video][entry.instance, entry.frame] += 1
             return wanted
     try:
         subsets, missed = a2d.read_subsets(task.root), a2d.read_missed(task.root)
         for video, instance, _ in a2d.read_sentences(task.root):
             if subsets.get(video) == a2d.SUBSETS[split] and video not in missed:
-                wanted[video].add((instance, None))
+                wanted[video][instance, None] += 1
     except InputError:  # reported with the lists
         pass
     return wanted
@@ -100,7 +100,7 @@ def _check_video(task: Task, path: Path, asked: _Asked, report: Report) -> int:
     samples = 0
     for instance, frame in sorted(asked, key=str):
         own = sum(instance == other and frame in (None, number) for other, number in held)
-        samples += own
+        samples += own * asked[instance, frame]
         if not own and not broken:
             where = "any of its frames" if frame is None else f"frame {frame}"
             report.problem(

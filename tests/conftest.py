@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -12,6 +13,11 @@ from transformers import PreTrainedTokenizerFast
 
 from sgmg.cli import main
 from sgmg.model import SgMg, SgMgConfig
+
+#: Machines are shared: an example that takes long is no mistake.
+usual = hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name())
+hypothesis.settings.register_profile("sgmg", usual, deadline=None)
+hypothesis.settings.load_profile("sgmg")
 
 SHARED = Path(__file__).parents[2] / "shared"
 WORDS = [

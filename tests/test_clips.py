@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_config, tiny_tokenizer
 from videos import square_frame
 
 from sgmg import Segmenter
@@ -150,6 +151,60 @@ def test_the_query_that_agrees_is_chosen(
     calls = 0
     tracked = segmenter(still, "the dog", clip_length=5, overlap=2)
     assert (independent.masks[0, 0] != independent.masks[0, 4]).any()
+    assert (tracked.masks[0, 0] == tracked.masks[0, 5]).all()
+
+
+def test_a_later_clip_gives_its_new_frames_what_it_found_in_them(frames: np.ndarray) -> None:
+    torch.manual_seed(0)
+    segmenter = Segmenter(SgMg(tiny_config(queries=1), tiny_tokenizer()).eval(), "cpu")
+    found = segmenter(frames, "the dog", clip_length=4, overlap=2)
+    second = segmenter(frames[2:6], "the dog", clip_length="all")
+    assert len(set(second.frame_scores[0].tolist())) == 4, "otherwise the comparison would say nothing"
+    assert (found.frame_scores[0, 4:6] == second.frame_scores[0, 2:]).all()
+    assert (found.masks[0, 4:6] == second.masks[0, 2:]).all()
+
+
+def test_shared_frames_help_to_decide_whether_the_object_is_there(
+    segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = segmenter.model.find
+
+    def sure_at_first(*arguments: object) -> object:
+        visual, (prediction,) = find(*arguments)
+        prediction.logits[0, :, :, 0] = torch.tensor([4.0, 4.0, -1.0, -1.0])[: visual.frames, None]
+        prediction.patch_masks[:] = 1.0
+        return visual, iter([prediction])
+
+    monkeypatch.setattr(segmenter.model, "find", sure_at_first)
+    monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
+    found = segmenter(frames[:6], "the dog", clip_length=4, overlap=2, min_score=0.5)
+    assert found.masks[0, 4:].all(), "they score 0.27: less than 0.5, more than half of it"
+
+
+def test_it_is_the_shared_frames_that_are_compared(
+    segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects change sides within each clip, queries change places between clips."""
+    find, calls = segmenter.model.find, 0
+
+    def crossing(*arguments: object) -> object:
+        nonlocal calls
+        visual, (prediction,) = find(*arguments)
+        prediction.logits[..., 0] = torch.tensor([0.5, 0.3, -2.0])
+        grid = prediction.patch_masks.shape[-1]
+        prediction.patch_masks[:] = -1.0
+        for frame in range(visual.frames):
+            crossed = frame >= 3 if calls == 0 else frame < 2
+            for query in range(3):
+                right = crossed == ((query + calls) % 2 == 0)
+                side = slice(grid - grid // 3, grid) if right else slice(0, grid // 3)
+                prediction.patch_masks[:, frame, query, ..., side] = 1.0
+        calls += 1
+        return visual, iter([prediction])
+
+    monkeypatch.setattr(segmenter.model, "find", crossing)
+    monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
+    tracked = segmenter(np.repeat(frames[:1], 8, axis=0), "the dog", clip_length=5, overlap=2)
     assert (tracked.masks[0, 0] == tracked.masks[0, 5]).all()
 
 

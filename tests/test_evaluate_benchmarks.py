@@ -126,9 +126,10 @@ def test_perfect_labels_score_100_and_mixed_up_ones_only_where_objects_are_match
 
 
 def test_void_counts_for_nothing_and_matching_counts_objects_that_nobody_means(
-    run, roots: dict[str, Path], tmp_path: Path
+    run, roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the DAVIS 2017 evaluation has it, which knows only what is annotated."""
+    monkeypatch.setattr("sgmg.evaluation.video_masks.FRAMES_AT_ONCE", 2)  # fewer than the video has
     from sgmg.data.images import save_labels
     from sgmg.data.ref_davis import RefDAVIS17
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.data.video_data import Expression, Video
 from sgmg.errors import InputError
+from sgmg.evaluation import video_masks
 from sgmg.evaluation.expressions import evaluate
 from sgmg.evaluation.report import evaluation_table
 from sgmg.evaluation.video_masks import (
@@ -94,7 +95,8 @@ def test_limit_counts_videos(data: RefYouTubeVOS) -> None:
 def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTubeVOS) -> None:
     asked: list[tuple[int, list[str]]] = []
 
-    def segmenter(video: DatasetVideo, expressions: list[str], **_: object) -> SimpleNamespace:
+    def segmenter(video: DatasetVideo, expressions: list[str], **options: object) -> SimpleNamespace:
+        assert options == {"clip_length": 7, "min_score": 0.25, "overlap": 0}
         frames = np.stack([frame.image for frame in video])
         assert video.size == (40, 60)
         assert frames.shape == (3, 40, 60, 3)
@@ -102,12 +104,25 @@ def test_a_model_is_asked_once_per_video_with_each_sentence_once(data: RefYouTub
         asked.append((len(frames), expressions))
         return SimpleNamespace(rles=[encode_masks(np.zeros(frames.shape[:3], bool))] * len(expressions))
 
-    result = evaluate(data, ModelPredictor(segmenter)).to_dict()  # type: ignore[arg-type]
+    result = evaluate(data, ModelPredictor(segmenter, 7, 0.25)).to_dict()  # type: ignore[arg-type]
     assert [length for length, _ in asked] == [3, 3]
     assert asked[1] == (3, ["the red square"])
     # Object 2 is rightly not found in one of its three frames.
     assert result["J"] == pytest.approx(100 * (1 / 3) / 4)
     assert result["absent"]["empty"] == 100
+
+
+def test_long_videos_are_scored_and_kept_in_parts_as_at_once(
+    data: RefYouTubeVOS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluate(data, deaf, keep=tmp_path / "whole")
+    monkeypatch.setattr(video_masks, "FRAMES_AT_ONCE", 2)  # of three frames
+    assert evaluate(data, deaf, keep=tmp_path / "parts") == whole
+    kept = {
+        folder: {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+        for folder in (tmp_path / "whole", tmp_path / "parts")
+    }
+    assert kept[tmp_path / "whole"] == kept[tmp_path / "parts"] != {}
 
 
 def keep(folder: Path, data: RefYouTubeVOS) -> None:

@@ -15,6 +15,9 @@ from conftest import tiny_config, tiny_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sgmg.clips import resized
+from sgmg.engines import onnx as onnx_engine
+from sgmg.engines import pytorch as pytorch_engine
 from sgmg.engines.onnx import ABOUT, DECODER, ENCODER, OnnxEngine
 from sgmg.engines.pytorch import PyTorchEngine
 from sgmg.errors import InputError
@@ -238,3 +241,26 @@ class TestPortableOperators:
         torch.testing.assert_close(real, spectrum.real, atol=1e-3, rtol=1e-4)
         torch.testing.assert_close(imaginary, spectrum.imag, atol=1e-3, rtol=1e-4)
         torch.testing.assert_close(back, torch.fft.ifft2(torch.complex(x, other)).real, atol=1e-5, rtol=1e-4)
+
+
+def test_logits_are_enlarged_in_place() -> None:
+    """What is left of a line at the small size is left of it at the large one, to the pixel."""
+    ramp = (8.25 - (torch.arange(192) + 0.5)).repeat(2, 144, 1)
+    for at_size, logits in ((pytorch_engine._at_size, ramp), (onnx_engine._at_size, ramp.numpy())):
+        masks = np.concatenate([np.asarray(part) > 0 for _, part in at_size(logits, (576, 768))])
+        assert masks.all(1).sum(1).tolist() == masks.any(1).sum(1).tolist() == [33, 33]
+
+
+@pytest.mark.parametrize("size", [(31, 90), (80, 20)])
+def test_numpy_resizes_as_pytorch_does(size: tuple[int, int]) -> None:
+    logits = np.random.default_rng(0).normal(size=(5, 48, 64)).astype(np.float32)
+    ours = np.concatenate([part for _, part in onnx_engine._at_size(logits, size)])
+    theirs = np.concatenate([part.numpy() for _, part in pytorch_engine._at_size(torch.from_numpy(logits), size)])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_frames_are_resized_alike_without_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    by_torchvision = resized(image, (36, 64)).astype(int)
+    monkeypatch.setitem(sys.modules, "torchvision.transforms.v2", None)
+    assert np.abs(resized(image, (36, 64)) - by_torchvision).max() <= 1

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from torch import Tensor
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import box_convert, generalized_box_iou, sigmoid_focal_loss
 
 from sgmg.model import Prediction
 from sgmg.training.batch import Targets
 from sgmg.training.losses import Criterion, LossConfig, focal_loss
-from sgmg.training.matching import match, matching_cost
+from sgmg.training.matching import CostWeights, match, matching_cost
 
 EXPRESSIONS, FRAMES, QUERIES, SIZE = 2, 3, 4, 32
 
@@ -49,6 +49,51 @@ def test_the_query_that_draws_the_object_is_matched() -> None:
     draw(prediction, 1, 3, targets)
     assert match(prediction, targets).tolist() == [2, 3]
     assert matching_cost(prediction, targets).shape == (EXPRESSIONS, QUERIES)
+
+
+@pytest.mark.parametrize("term", ["score", "bbox", "giou", "mask", "dice"])
+def test_each_term_of_the_matching_cost(term: str) -> None:
+    """Of one query, computed by torchvision's functions; scores count where the object is."""
+    torch.manual_seed(0)
+    targets, prediction = square_targets(), blank_prediction()
+    targets.present[0, 1] = False
+    for part in (prediction.logits, prediction.boxes, prediction.patch_masks):
+        part.copy_(torch.rand_like(part))
+    none = dict.fromkeys(["score", "bbox", "giou", "mask", "dice"], 0.0)
+    cost = matching_cost(prediction, targets, CostWeights(**none | {term: 1.0}))[0, 2]
+    logit, boxes = prediction.logits[0, :, 2, 0][targets.present[0]], prediction.boxes[0, :, 2]
+    corners = [box_convert(one, "cxcywh", "xyxy") for one in (boxes, targets.boxes[0])]
+    drawn = torch.nn.functional.pixel_shuffle(prediction.patch_masks[0, :, 2], 4)[:, 0]
+    truth, sure = targets.masks[0, :, 1::2, 1::2].float(), drawn.sigmoid()
+    yes, no = (sigmoid_focal_loss(logit, torch.full_like(logit, there)) for there in (1.0, 0.0))
+    expected = {
+        "score": (yes - no).mean(),
+        "bbox": (boxes - targets.boxes[0]).abs().sum(1).mean(),
+        "giou": -generalized_box_iou(*corners).diagonal().mean(),
+        "mask": sigmoid_focal_loss(drawn, truth).mean(),
+        "dice": -(2 * (sure * truth).sum() + 1) / (sure.sum() + truth.sum() + 1),
+    }[term]
+    torch.testing.assert_close(cost, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_losses_are_for_each_frame_that_shows_its_object() -> None:
+    targets, prediction = square_targets(), blank_prediction()
+    six, _ = Criterion()(prediction, targets, full_size, torch.tensor(6.0))
+    three, _ = Criterion()(prediction, targets, full_size, torch.tensor(3.0))
+    for name, loss in six.items():
+        torch.testing.assert_close(three[name], 2 * loss)
+
+
+def test_scores_are_low_where_the_object_is_not() -> None:
+    """In a frame that it has left, for the query that found it too."""
+    targets, prediction = square_targets(), blank_prediction()
+    for expression in range(EXPRESSIONS):
+        draw(prediction, expression, 0, targets)
+    targets.present[0, 1], targets.masks[0, 1], targets.boxes[0, 1] = False, False, 0.0
+    prediction.logits[0, 1, 0] = -8.0
+    losses, matched = Criterion()(prediction, targets, full_size, torch.tensor(5.0))
+    assert matched[0].tolist() == [0, 0]
+    assert losses["loss_ce"] < 1e-3
 
 
 def test_a_perfect_prediction_has_nearly_no_loss() -> None:

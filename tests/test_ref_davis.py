@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from generated_layouts import Damage, cut, edit_json, generator, remove, write, 
 from sgmg.data.ref_davis import RefDAVIS17
 from sgmg.data.ref_youtube_vos import RefYouTubeVOS
 from sgmg.errors import InputError
+from sgmg.evaluation.ref_davis import ModelPredictor
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +218,23 @@ def test_lists_are_as_published(raw: Path, converted: Path) -> None:
     entry = json.loads((converted / LIST).read_text())["videos"]["000000"]["expressions"]["4"]
     assert entry.keys() == {"exp", "obj_id"}
     assert entry["obj_id"] == "2"
+
+
+def test_labels_of_clips_follow_each_other(converted: Path) -> None:
+    class Bright:
+        """A model that finds what is bright, in the frames that it is given."""
+
+        def encode(self, frames: np.ndarray) -> Any:
+            self.frames = frames
+            return nullcontext(self)
+
+        def each_probability(self, texts: list[str], min_score: float | None) -> Iterator[np.ndarray]:
+            return iter([self.frames.mean(-1, dtype=np.float32) / 255] * len(texts))
+
+    data = RefDAVIS17(converted)
+    video = data.videos[0]
+    predict = ModelPredictor(Bright(), clip_length=2)  # type: ignore[arg-type]
+    found = predict(data, video)[0][0](range(len(video.frames)))
+    frames = data.frames(video).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(found, frames.mean(-1, dtype=np.float32) / 255 > 0.5)
+    assert found.any()

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from sgmg.tracking import Hypotheses, IdentityTracker
 
@@ -54,6 +55,17 @@ def test_after_an_absence_the_score_decides_again() -> None:
     assert step(tracker, (LEFT, 0.9), (None, 0.1)) == 0
     step(tracker, (None, 0.2), (None, 0.1))
     assert step(tracker, (LEFT, 0.5), (RIGHT, 0.6)) == 1
+
+
+def test_history_counts_as_far_as_masks_agree_and_for_as_long_as_it_is() -> None:
+    tracker, whole, half = IdentityTracker(0.5, 0), masks(slice(0, 4)), masks(slice(0, 2))
+    tracker.step(np.array([0.9]), whole, whole)
+    tracker.step(np.array([0.3]), half, whole)  # an IoU of a half
+    assert tracker.state is not None
+    assert tracker.state.weight == pytest.approx([1.25])
+    assert tracker.state.evidence == pytest.approx([(0.3 + 0.25 * 0.9) / 1.25])
+    tracker.step(np.array([0.3]), whole, whole)
+    assert tracker.state.weight == pytest.approx([1 + 0.5 * 1.25])
 
 
 def test_clips_that_share_nothing_are_chosen_by_score() -> None:

@@ -23,13 +23,16 @@ from training_runs import logged, recipe_of, weights_of
 from typer.testing import CliRunner
 
 from sgmg.cli import app
+from sgmg.data.sample import Sample
 from sgmg.data.synthetic import SyntheticConfig
 from sgmg.data.synthetic.writer import write_videos
 from sgmg.errors import InputError
 from sgmg.evaluation.scores import ExpressionScore
 from sgmg.model import SgMg
+from sgmg.model.pixels import normalised
 from sgmg.training import checkpoints
 from sgmg.training.averaging import WeightAverage
+from sgmg.training.batch import collate
 from sgmg.training.memory import keep_freed_memory, return_freed_memory
 from sgmg.training.module import Example, NonFiniteError, SgMgTraining
 from sgmg.training.monitoring import GAP, draw_example, score_table
@@ -74,6 +77,9 @@ def test_a_training_leaves_a_model_a_checkpoint_and_logs(settings: dict[str, Any
     checkpoint = torch.load(run / "last.ckpt", weights_only=True)
     assert checkpoint["batches_seen"] == 6
     assert not any("text_encoder.backbone" in name for name in checkpoint["state_dict"])
+    average = {name: value for name, value in checkpoint["average"].items() if name != "updates"}
+    assert all(torch.equal(after[name], value) for name, value in average.items()), "it is what the model has"
+    assert any(not torch.equal(checkpoint["state_dict"][f"model.{name}"], value) for name, value in average.items())
 
 
 class Kill(Callback):
@@ -382,6 +388,44 @@ def test_weights_are_averaged_and_put_back() -> None:
     resumed.load_state_dict(average.state_dict())
     with resumed.applied():
         assert layer.weight.item() == inside
+
+
+def test_the_average_keeps_no_more_than_its_decay() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    layer.weight.data.fill_(0.0)
+    average = WeightAverage(layer.named_parameters(), decay=0.2)
+    layer.weight.data.fill_(1.0)
+    for _ in range(3):  # keeps 1/10, 2/11, and 0.2 where it would be 3/12
+        average.update()
+    assert average.values["weight"].item() == pytest.approx(1 - 0.1 * 2 / 11 * 0.2)
+
+
+def test_each_part_learns_at_its_own_rate(tiny_model: SgMg) -> None:
+    module = SgMgTraining(tiny_model, optimiser=OptimiserConfig(4e-4, 2e-4, 1e-4, train_text_encoder=True))
+    module._trainer = SimpleNamespace(max_steps=1, num_training_batches=1, accumulate_grad_batches=1)  # type: ignore[assignment]
+    groups = module.configure_optimizers()["optimizer"].param_groups  # type: ignore[index, call-overload]
+    assert {g["name"]: g["initial_lr"] for g in groups} == {"rest": 4e-4, "visual": 2e-4, "text": 1e-4}
+    sizes = {g["name"]: len(g["params"]) for g in groups}
+    names = [name for name, _ in tiny_model.named_parameters()]
+    assert sizes["visual"] == sum(name.startswith("visual_encoder.") for name in names)
+    assert sizes["text"] == sum(name.startswith("text_encoder.backbone.") for name in names)
+    assert sum(sizes.values()) == len(names)
+
+
+def test_training_sees_what_inference_sees(tiny_model: SgMg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences in small letters; and frames padded with what stands for nothing, here and in the network itself."""
+    asked: list[str] = []
+    tokenize = tiny_model.tokenize
+    monkeypatch.setattr(tiny_model, "tokenize", lambda texts: asked.extend(texts) or tokenize(texts))
+    frames = torch.randint(0, 256, (2, 3, 150, 180), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    sample = Sample(frames, torch.ones(2, 150, 180, dtype=torch.bool), " The  DOG")
+    module = SgMgTraining(tiny_model).eval()
+    with torch.no_grad():
+        trained, _ = module.predict(collate([[sample]]))
+        found, _ = tiny_model(normalised(frames[None]), None, *tokenize(["the dog"]))
+    assert asked == ["the dog"]
+    torch.testing.assert_close(trained.logits, found.logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(trained.patch_masks, found.patch_masks, atol=1e-3, rtol=1e-3)
 
 
 def test_what_a_process_that_loads_data_cannot_read_is_one_sentence(

@@ -92,14 +92,15 @@ def test_expressions_of_a_clip_go_on_sharing_their_frames() -> None:
 
 
 def test_a_thing_that_is_cropped_away_is_absent() -> None:
-    sample = rectangle(600, 600, (0, 0, 20, 20))
-    torch.manual_seed(0)
-    cropped = sample.masks[:, 100:, 100:]
-    (augmented,) = Augmentation(AugmentationConfig(photometric=False))(
-        [Sample(sample.frames[..., 100:, 100:], cropped, "the box")]
-    )
-    assert not augmented.present.any()
-    assert not augmented.boxes.any()
+    config, gone = AugmentationConfig(flip=0.0, photometric=False), 0
+    for seed in range(30):
+        torch.manual_seed(seed)
+        (augmented,) = Augmentation(config)([rectangle(600, 600, (0, 0, 20, 20))])
+        if not augmented.present.any():
+            gone += 1
+            assert not (augmented.frames > 200).any()
+            assert not augmented.boxes.any()
+    assert 0 < gone < 30
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 2**31))

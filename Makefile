@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 # Two workers with one thread each: more threads than cores make torch slower, not faster.
 WORKERS ?= 2
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test slow lint docs clean
 
 help:
 	@echo "make demo    install, render two clips to demo/ and segment them with the embedded model"
 	@echo "make test    install what the tests need and run them"
+	@echo "make slow    the tests that take minutes each"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    show the documentation as a site, on this machine"
 	@echo "make clean   remove .venv, .venv-readers and demo/"
@@ -20,6 +21,9 @@ demo: install-demo
 
 test: install-dev install-readers chromium
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+slow: install-dev install-readers chromium
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
 lint: install-dev
 	@$(BIN)/ruff check .

@@ -159,6 +159,18 @@ def batch(
     return Batch(tmp_path, model, f"{before}{tmp_path / 'out'}", [before + video for video in videos])
 
 
+def test_a_result_in_a_store_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    storage = Storage(f"local://{tmp_path / 'store'}")
+    for kind in ("masks", "overlay"):
+        folder = tmp_path / kind
+        (folder / kind).mkdir(parents=True)
+        for file in ("result.json", f"{kind}/0.png"):
+            (folder / file).write_text(kind)
+        storage.upload(folder, "dog")
+    found = {str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*.*")}
+    assert found == {"dog/result.json", "dog/overlay/0.png"}
+
+
 class TestOnce:
     def test_each_video_has_what_segment_writes(self, batch: Batch, tmp_path: Path, model: Path) -> None:
         state = batch.run()

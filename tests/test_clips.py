@@ -1,6 +1,7 @@
 """A video segmented clip by clip: the same as at once, with what is done at hand while the rest is worked on."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -126,29 +127,37 @@ def test_models_with_one_query_do_not_overlap_unless_told(segmenter: Segmenter, 
     assert segmenter(frames[:1], "the dog").settings["overlap"] == 0
 
 
+def let_queries_be(
+    monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, on_the_left: Callable[[int, int, int], bool]
+) -> None:
+    """Three queries of fixed scores, each a third of the picture, left or right; the clips are numbered from 0.
+
+    Args:
+        on_the_left: of the number of a clip, a frame in it and a query.
+    """
+    find, clips = segmenter.model.find, itertools.count()
+
+    def as_told(*arguments: object) -> object:
+        visual, (prediction,) = find(*arguments)
+        prediction.logits[..., 0] = torch.tensor([0.5, 0.3, -2.0])
+        grid, clip = prediction.patch_masks.shape[-1], next(clips)
+        prediction.patch_masks[:] = -1.0
+        for frame, query in itertools.product(range(visual.frames), range(3)):
+            side = slice(0, grid // 3) if on_the_left(clip, frame, query) else slice(grid - grid // 3, grid)
+            prediction.patch_masks[:, frame, query, ..., side] = 1.0
+        return visual, iter([prediction])
+
+    monkeypatch.setattr(segmenter.model, "find", as_told)
+    monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
+
+
 def test_the_query_that_agrees_is_chosen(
     segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network's queries change places between clips; the object does not."""
-    find, calls = segmenter.model.find, 0
-
-    def changing_places(*arguments: object) -> object:
-        nonlocal calls
-        visual, (prediction,) = find(*arguments)
-        prediction.logits[..., 0] = torch.tensor([0.5, 0.3, -2.0])
-        grid = prediction.patch_masks.shape[-1]
-        prediction.patch_masks[:] = -1.0
-        for query in range(3):  # the first is on the left, the second on the right; later the reverse
-            side = slice(0, grid // 3) if (query + calls) % 2 == 0 else slice(grid - grid // 3, grid)
-            prediction.patch_masks[:, :, query, ..., side] = 1.0
-        calls += 1
-        return visual, iter([prediction])
-
-    monkeypatch.setattr(segmenter.model, "find", changing_places)
-    monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
     still = np.repeat(frames[:1], 8, axis=0)
+    let_queries_be(monkeypatch, segmenter, lambda clip, frame, query: (query + clip) % 2 == 0)
     independent = segmenter(still, "the dog", clip_length=4, overlap=0)
-    calls = 0
     tracked = segmenter(still, "the dog", clip_length=5, overlap=2)
     assert (independent.masks[0, 0] != independent.masks[0, 4]).any()
     assert (tracked.masks[0, 0] == tracked.masks[0, 5]).all()
@@ -185,25 +194,12 @@ def test_it_is_the_shared_frames_that_are_compared(
     segmenter: Segmenter, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Objects change sides within each clip, queries change places between clips."""
-    find, calls = segmenter.model.find, 0
 
-    def crossing(*arguments: object) -> object:
-        nonlocal calls
-        visual, (prediction,) = find(*arguments)
-        prediction.logits[..., 0] = torch.tensor([0.5, 0.3, -2.0])
-        grid = prediction.patch_masks.shape[-1]
-        prediction.patch_masks[:] = -1.0
-        for frame in range(visual.frames):
-            crossed = frame >= 3 if calls == 0 else frame < 2
-            for query in range(3):
-                right = crossed == ((query + calls) % 2 == 0)
-                side = slice(grid - grid // 3, grid) if right else slice(0, grid // 3)
-                prediction.patch_masks[:, frame, query, ..., side] = 1.0
-        calls += 1
-        return visual, iter([prediction])
+    def on_the_left(clip: int, frame: int, query: int) -> bool:
+        crossed = frame >= 3 if clip == 0 else frame < 2
+        return crossed != ((query + clip) % 2 == 0)
 
-    monkeypatch.setattr(segmenter.model, "find", crossing)
-    monkeypatch.setattr(segmenter.model, "optimise_masks", patch_masks_as_they_are)
+    let_queries_be(monkeypatch, segmenter, on_the_left)
     tracked = segmenter(np.repeat(frames[:1], 8, axis=0), "the dog", clip_length=5, overlap=2)
     assert (tracked.masks[0, 0] == tracked.masks[0, 5]).all()
 

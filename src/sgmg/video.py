@@ -756,10 +756,12 @@ class ImageFiles(Video):
         names = [file.stem for file in files]
         # a.jpg beside a.png: only the full names tell them apart.
         self._names = names if len(set(names)) == len(names) else [file.name for file in files]
-        self._animated = len(files) == 1 and _image_frames(files[0]) > 1
+        announced = _image_frames(files[0]) if len(files) == 1 else 1
+        self._animated = announced > 1
         if self._animated:
-            self._shown_for = _durations(files[0])
+            self._shown_for = _durations(files[0], announced)
             self.frame_count = len(self._shown_for)
+            self._missing = announced - self.frame_count
             self.time_base = Fraction(1, 1000)
             self.fps = self.frame_count / sum(self._shown_for, Fraction(0))
         else:
@@ -802,8 +804,8 @@ class ImageFiles(Video):
                 image.seek(index)
                 yield Frame(_image_pixels(image), time, duration, f"{index:05d}")
                 time += duration
-        if missing := _image_frames(self._files[0]) - len(self._shown_for):
-            self._report(f"'{self.source}' is damaged or cut off: {missing} of its frames cannot be decoded.")
+        if self._missing:
+            self._report(f"'{self.source}' is damaged or cut off: {self._missing} of its frames cannot be decoded.")
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -856,12 +858,12 @@ def _image_frames(file: Path) -> int:
         raise InputError(f"'{file}' cannot be read as an image; it may be damaged.") from error
 
 
-def _durations(file: Path) -> list[Fraction]:
+def _durations(file: Path, announced: int) -> list[Fraction]:
     """Seconds for which each frame of an animation is shown, up to the first one that cannot be decoded; browsers take
     0 and 10 ms for 100 ms."""
     durations: list[Fraction] = []
     with _open_image(file) as image:
-        for index in range(getattr(image, "n_frames", 1)):
+        for index in range(announced):
             try:
                 image.seek(index)
                 image.load()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import mimetypes
 import os
 import threading
@@ -31,12 +30,11 @@ from sgmg.app.painting import Painting, look_of
 from sgmg.app.storage import Storage, gone, stored_name
 from sgmg.app.uploads import Upload, poster
 from sgmg.errors import InputError
+from sgmg.output import is_disk_full
 from sgmg.overlay import FILL
 from sgmg.segmenter import Segmenter
 
 PAGE = Path(__file__).parent / "page"
-
-_log = logging.getLogger(__name__)
 
 # Nothing on the page comes from anywhere else, and browsers see to it.
 _HEADERS = {
@@ -251,8 +249,9 @@ class PageServer:
             sentence = str(error) if isinstance(error, InputError) else "The upload is not understood; try again."
             code = 413 if isinstance(error, _TooLargeError) else 400
             return PlainTextResponse(sentence, status_code=code)
-        except OSError:
-            _log.exception("an upload could not be kept")
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
             return PlainTextResponse("There is no room for this file on the server; try again later.", status_code=507)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody

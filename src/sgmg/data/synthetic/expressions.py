@@ -245,7 +245,7 @@ class Facts:
             shades = vocabulary.COLOR_SYNONYMS.get(color, (color,)) if color else ("",)
             for shade in shades:
                 named = f"{shade} {word}".strip()
-                one = named if word in vocabulary.PLURAL_GARMENTS else _with_a(named)
+                one = _with_a(named)
                 if word in vocabulary.CARRIED_GARMENTS:
                     after += [f"with {one}", f"carrying {one}", f"with the {named}", f"holding {one}"]
                 else:

@@ -710,8 +710,6 @@ _PLURALS = {"person": "people", "mouse": "mice", "goose": "geese", "sheep": "she
     "maracas", "glasses", "goggles", "jeans", "shorts", "briefs", "gloves", "socks", "ballet shoes",
 )}  # fmt: skip
 
-_PLURALS_OF_ONE = tuple(name for name, several in _PLURALS.items() if name == several and name.endswith("s"))
-
 
 def plural(name: str) -> str:
     """The word for several things of a kind."""
@@ -725,11 +723,6 @@ def plural(name: str) -> str:
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}s"
-
-
-def is_plural(noun: str) -> bool:
-    """Whether one thing is called by a plural: "scissors", "red scissors"."""
-    return any(noun.endswith(name) and noun[: -len(name)][-1:] in ("", " ") for name in _PLURALS_OF_ONE)
 
 
 def speakable(name: str) -> bool:
@@ -781,9 +774,16 @@ GARMENT_WORDS = {
     "bag": ("bag", "handbag"), "purse": ("purse", "handbag"), "scarf": ("scarf",), "hat": ("hat",),
     "cape": ("cape",), "jumper": ("jumper",), "romper": ("romper",),
 }  # fmt: skip
-PLURAL_GARMENTS = frozenset((
-    "pants", "trousers", "jeans", "shorts", "leggings", "stockings", "boots", "shoes", "sandals",
+_PLURALS_OF_ONE = ("pants", "trousers", "leggings", "stockings", "boots", "shoes", "sandals", *(
+    name for name, several in _PLURALS.items() if name == several and name.endswith("s")
 ))  # fmt: skip
+
+
+def is_plural(noun: str) -> bool:
+    """Whether one thing is called by a plural: "scissors", "red scissors"."""
+    return any(noun.endswith(name) and noun[: -len(name)][-1:] in ("", " ") for name in _PLURALS_OF_ONE)
+
+
 CARRIED_GARMENTS = frozenset(("bag", "handbag", "purse"))
 
 
